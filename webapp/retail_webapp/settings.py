@@ -1,0 +1,46 @@
+"""Settings of the dashboard, read from the environment (systemd: an EnvironmentFile)."""
+
+from typing import Self
+
+from pydantic import Field, PositiveFloat, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HDFS_ANALYSIS = "/data/output/analysis_parquet"
+LOCAL_ANALYSIS = "./data/output/analysis_parquet"
+
+
+class Settings(BaseSettings):
+    """Where the data comes from and how often it is looked at.
+
+    Every field is set by the environment variable of the same name in capitals.
+    """
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    use_hdfs: bool = True
+    """Read the batch result from HDFS; false reads a local folder."""
+
+    analysis_path: str = ""
+    """Folder of the batch result: a path on `fs.defaultFS`, an `hdfs://` address, or a local folder."""
+
+    kafka_bootstrap_servers: str = ""
+    """Brokers, `host:port` with commas between; empty means that there is no live panel."""
+
+    live_topic: str = "product_revenue"
+    """Compacted topic with the live value of every window."""
+
+    refresh_seconds: PositiveFloat = Field(default=3.0, le=300)
+    """Seconds between two looks at the list of batch files."""
+
+    live_keep_hours: PositiveFloat = Field(default=3.0, le=48)
+    """How long after its end a window is still shown, in hours."""
+
+    quiet_seconds: PositiveFloat = Field(default=60.0)
+    """Seconds without an update after which the live panel says so."""
+
+    @model_validator(mode="after")
+    def _default_path(self) -> Self:
+        if not self.analysis_path:
+            path = HDFS_ANALYSIS if self.use_hdfs else LOCAL_ANALYSIS
+            object.__setattr__(self, "analysis_path", path)
+        return self

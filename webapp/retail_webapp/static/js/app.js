@@ -1,0 +1,225 @@
+// The page: filters in the address bar, one feed for each panel, notices.
+
+import { available, recolour, setCategories } from "./charts.js";
+import { Feed } from "./feed.js";
+import { age, dateTime } from "./format.js";
+import * as panels from "./panels.js";
+import { element } from "./tables.js";
+
+const BATCH_SECONDS = 5;
+const LIVE_SECONDS = 3;
+const FILTER_DELAY_MS = 250;
+
+const form = document.getElementById("filters");
+const connection = document.getElementById("connection");
+const announcements = document.getElementById("announcements");
+const latest = new Map();
+const failing = new Set();
+let clockOffset = 0;
+let choices = { from: null, to: null, categories: [], products: [] };
+
+// ---- Filters
+
+/** Filters that are set, for an address. */
+function query(names) {
+  const values = new URLSearchParams();
+  for (const name of names) {
+    const value = form.elements[name].value;
+    const initial = name === "limit" && value === "10";
+    if (value && !initial) values.set(name, value);
+  }
+  return values;
+}
+
+const address = (path, names) => {
+  const text = query(names).toString();
+  return text ? `${path}?${text}` : path;
+};
+
+const ALL = ["from", "to", "category", "product", "limit"];
+const DATA = ["from", "to", "category", "product"];
+
+/** Address of the page with one filter changed, for a link. */
+function link(change) {
+  const values = query(ALL);
+  for (const [name, value] of Object.entries(change)) values.set(name, value);
+  return `?${values}`;
+}
+
+function readAddress() {
+  const values = new URLSearchParams(location.search);
+  for (const name of ALL) {
+    const field = form.elements[name];
+    const value = values.get(name) ?? (name === "limit" ? "10" : "");
+    if (field.tagName === "SELECT") ensureOption(field, value);
+    field.value = value;
+  }
+}
+
+function ensureOption(select, value) {
+  if (value && ![...select.options].some((option) => option.value === value)) {
+    select.append(new Option(value, value));
+  }
+}
+
+function applyFilters({ push }) {
+  if (form.elements.from.value && form.elements.to.value && form.elements.from.value > form.elements.to.value) {
+    form.elements.to.setCustomValidity("The end is before the start.");
+    form.reportValidity();
+    return;
+  }
+  form.elements.to.setCustomValidity("");
+  if (push) history.pushState(null, "", address(location.pathname, ALL));
+  document.getElementById("csv").href = address("/api/daily.csv", DATA);
+  fillChoices();
+  feeds.forEach((feed) => feed.restart());
+}
+
+function fillChoices() {
+  for (const name of ["from", "to"]) {
+    form.elements[name].min = choices.from ?? "";
+    form.elements[name].max = choices.to ?? "";
+  }
+  const category = form.elements.category.value;
+  const inCategory = choices.products.filter((row) => !category || row.category === category);
+  fillSelect(form.elements.category, "All categories", choices.categories);
+  fillSelect(form.elements.product, "All products", [...new Set(inCategory.map((row) => row.product))]);
+}
+
+function fillSelect(select, all, names) {
+  const value = select.value;
+  select.replaceChildren(new Option(all, ""), ...names.map((name) => new Option(name, name)));
+  ensureOption(select, value);
+  select.value = value;
+}
+
+let filterTimer = null;
+form.addEventListener("change", () => {
+  clearTimeout(filterTimer);
+  filterTimer = setTimeout(() => applyFilters({ push: true }), FILTER_DELAY_MS);
+});
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  applyFilters({ push: true });
+});
+addEventListener("popstate", () => {
+  readAddress();
+  applyFilters({ push: false });
+});
+document.addEventListener("click", (event) => {
+  const anchor = event.target.closest("a");
+  const own = anchor?.id === "reset" || anchor?.closest("tbody");
+  if (!own || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  history.pushState(null, "", anchor.href);
+  readAddress();
+  applyFilters({ push: false });
+});
+
+// ---- Panels
+
+const isFiltered = () => query(DATA).size > 0;
+
+function show(name, answer) {
+  const panel = document.getElementById(name);
+  const part = (which) => panel.querySelector(`[data-part=${which}]`);
+  const empty = answer.rows.length === 0;
+  part("content").hidden = empty;
+  part("empty").hidden = !empty;
+  part("empty").textContent = empty ? emptyText(answer) : "";
+  // What an empty panel says is its notice; it must not stand there twice.
+  part("notice").hidden = !answer.notice || empty;
+  part("notice").textContent = answer.notice ?? "";
+  panel.classList.toggle("stale", answer.stale);
+  showOrigin(name);
+  if (name === "daily") panels.figures(document.getElementById("figures"), answer.totals);
+  if (name === "windows") document.getElementById("live").hidden = answer.state !== "ok";
+  if (!empty) panels[name](panel, answer, link);
+}
+
+function emptyText(answer) {
+  if (answer.notice) return answer.notice;
+  return isFiltered() ? "Nothing matches these filters." : "No data.";
+}
+
+function showOrigin(name) {
+  const answer = latest.get(name);
+  if (!answer) return;
+  const origin = document.querySelector(`#${name} [data-part=origin]`);
+  const seconds = answer.computed_at && Math.max(0, Math.floor((serverNow() - Date.parse(answer.computed_at)) / 1000));
+  const text = answer.computed_at
+    ? `${answer.source} · as of ${dateTime(answer.computed_at)}, ${age(seconds)} ago`
+    : answer.source;
+  if (origin.textContent !== text) origin.textContent = text;
+}
+
+const serverNow = () => Date.now() + clockOffset;
+
+function showStatus(answer) {
+  const names = { batch: "Batch", live: "Live" };
+  document.getElementById("sources").replaceChildren(...answer.rows.map((row) => element("li", {
+    className: `source source-${row.state}`,
+    children: [element("span", { className: "dot" }), `${names[row.name]}: ${row.state}`],
+    attributes: { title: row.notice ?? row.source },
+  })));
+  announce(answer.rows.filter((row) => row.stale).map((row) => row.notice).join(" "));
+  const changed = JSON.stringify(choices) !== JSON.stringify(answer.choices);
+  if (changed) {
+    choices = answer.choices;
+    setCategories(choices.categories);
+    fillChoices();
+    redraw();
+  }
+}
+
+function redraw() {
+  for (const [name, answer] of latest) show(name, answer);
+}
+
+function announce(text) {
+  if (announcements.textContent !== text) announcements.textContent = text;
+}
+
+// ---- Feeds
+
+function told(name, changed) {
+  return {
+    changed,
+    alive(date) {
+      clockOffset = date.getTime() - Date.now();
+      failing.delete(name);
+      if (failing.size === 0) connection.hidden = true;
+    },
+    failed(message) {
+      failing.add(name);
+      connection.textContent = `The dashboard does not answer (${message}). What is shown is from before; trying again.`;
+      connection.hidden = false;
+      announce(connection.textContent);
+    },
+  };
+}
+
+function panelFeed(name, names, seconds) {
+  return new Feed(() => address(`/api/${name}`, names), seconds, told(name, (answer) => {
+    latest.set(name, answer);
+    show(name, answer);
+  }));
+}
+
+const feeds = [
+  new Feed(() => "/api/status", BATCH_SECONDS, told("status", showStatus)),
+  panelFeed("daily", DATA, BATCH_SECONDS),
+  panelFeed("products", ALL, BATCH_SECONDS),
+  panelFeed("categories", DATA, BATCH_SECONDS),
+  panelFeed("windows", ["category", "product"], LIVE_SECONDS),
+];
+
+document.addEventListener("visibilitychange", () => {
+  feeds.forEach((feed) => (document.hidden ? feed.stop() : feed.restart()));
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(redraw));
+setInterval(() => [...latest.keys()].forEach(showOrigin), 1000);
+
+document.body.classList.toggle("no-charts", !available());
+readAddress();
+applyFilters({ push: false });

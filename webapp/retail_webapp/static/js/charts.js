@@ -1,0 +1,116 @@
+// Charts by Chart.js, which is loaded by the page as a global; without it all functions do nothing.
+
+import { axisMoney, money } from "./format.js";
+
+const PALETTE_SIZE = 8;
+const charts = new Map();
+const colours = new Map();
+
+export const available = () => typeof globalThis.Chart === "function";
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** Give each category its colour; the same one in all panels and under all filters. */
+export function setCategories(names) {
+  colours.clear();
+  names.filter((name) => name !== "UNKNOWN").forEach((name, index) => {
+    colours.set(name, `--series-${(index % PALETTE_SIZE) + 1}`);
+  });
+}
+
+export const colourOf = (category) => css(colours.get(category) ?? "--series-unknown");
+
+/**
+ * Draw or update a stacked chart of vertical bars.
+ * @param {HTMLElement} panel
+ * @param {string[]} labels
+ * @param {Array<{label: string, texts: string[], faded?: boolean[]}>} series one per category; texts are money.
+ */
+export function stackedBars(panel, labels, series) {
+  draw(panel, "x", labels, series.map(({ label, texts, faded }) => ({
+    label,
+    texts,
+    data: texts.map(Number),
+    backgroundColor: texts.map((_, index) => colourOf(label) + (faded?.[index] ? "80" : "")),
+  })), { stacked: true, legend: true });
+}
+
+/**
+ * Draw or update a chart of horizontal bars, each with its own colour.
+ * @param {Array<{label: string, category: string, text: string}>} bars
+ */
+export function horizontalBars(panel, bars) {
+  draw(panel, "y", bars.map((bar) => bar.label), [{
+    label: "Revenue",
+    texts: bars.map((bar) => bar.text),
+    data: bars.map((bar) => Number(bar.text)),
+    backgroundColor: bars.map((bar) => colourOf(bar.category)),
+  }], { stacked: false, legend: false });
+}
+
+/** Take over the colours of the other colour scheme. */
+export function recolour(redraw) {
+  for (const chart of charts.values()) chart.destroy();
+  charts.clear();
+  redraw();
+}
+
+function draw(panel, indexAxis, labels, datasets, { stacked, legend }) {
+  if (!available()) return;
+  const canvas = panel.querySelector("canvas");
+  const chart = charts.get(canvas);
+  if (!chart) {
+    charts.set(canvas, new globalThis.Chart(canvas, {
+      type: "bar",
+      data: { labels, datasets: datasets.map(styled) },
+      options: options(indexAxis, stacked, legend),
+    }));
+    return;
+  }
+  chart.data.labels = labels;
+  // The same data sets are kept, so that bars grow from where they are instead of from nothing.
+  const known = new Map(chart.data.datasets.map((dataset) => [dataset.label, dataset]));
+  chart.data.datasets = datasets.map((dataset) => Object.assign(known.get(dataset.label) ?? {}, styled(dataset)));
+  chart.update();
+}
+
+const styled = (dataset) => ({
+  ...dataset, borderRadius: 2, maxBarThickness: 44, categoryPercentage: 0.86, barPercentage: 0.94,
+});
+
+function options(indexAxis, stacked, legend) {
+  const values = {
+    stacked,
+    beginAtZero: true,
+    border: { display: false },
+    grid: { color: css("--line") },
+    ticks: { color: css("--muted"), callback: (value) => axisMoney(value), maxTicksLimit: 7 },
+  };
+  const names = {
+    stacked,
+    border: { color: css("--line") },
+    grid: { display: false },
+    ticks: { color: css("--muted"), autoSkip: indexAxis === "x", maxRotation: 0, autoSkipPadding: 12 },
+  };
+  return {
+    indexAxis,
+    responsive: true,
+    maintainAspectRatio: false,
+    animation: calm.matches ? false : { duration: 400 },
+    interaction: { mode: "index", axis: indexAxis, intersect: false },
+    scales: indexAxis === "x" ? { x: names, y: values } : { x: values, y: names },
+    font: { family: "inherit" },
+    plugins: {
+      legend: {
+        display: legend,
+        position: "bottom",
+        labels: { color: css("--ink"), boxWidth: 10, boxHeight: 10, padding: 14, useBorderRadius: true, borderRadius: 2 },
+      },
+      tooltip: {
+        filter: (item) => item.raw !== 0,
+        callbacks: { label: (item) => ` ${item.dataset.label}: ${money(item.dataset.texts[item.dataIndex])}` },
+      },
+    },
+  };
+}

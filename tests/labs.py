@@ -1,4 +1,4 @@
-"""Labs of the tests: an inventory of the repository under another name, subnet and ports, with data of its own.
+"""Labs of the tests: an inventory of the repository with another name, subnet and ports, and data of its own.
 
 So the tests run beside a lab that somebody works with and leave it and its data alone.
 """
@@ -40,7 +40,9 @@ class TestLab:
         return f"http://localhost:{self.ports[ui]}"
 
 
-def derive(profile: str, name: str, network: str, port_offset: int, variables: dict[str, Any] | None = None) -> TestLab:
+def derive(
+    profile: str, name: str, network: str, port_offset: int, variables: dict[str, Any] | None = None
+) -> TestLab:
     """Write an inventory like that of a profile, for another lab.
 
     Args:

@@ -1,0 +1,274 @@
+"""The whole cluster, end to end, in a lab of its own. The tests stand in the order in which they run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import urllib.request
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tools.oracle import compare, daily_revenue
+
+from tests.conftest import Cluster, run, wait_for
+from tests.labs import ROOT
+
+HOSTS = ("master1", "worker1", "worker2", "edge1")
+UNITS = {
+    "master1": ("hdfs-namenode", "kafka", "spark-master", "spark-history-server"),
+    "worker1": ("hdfs-datanode", "kafka", "spark-worker"),
+    "worker2": ("hdfs-datanode", "kafka", "spark-worker"),
+    "edge1": ("retail-streaming", "retail-producer", "retail-dashboard", "nginx", "retail-batch.timer"),
+}
+LAB_MEMORY_GIB = 6.0
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        body: bytes = answer.read()
+    return body.decode()
+
+
+def fetch_json(url: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(fetch(url))
+    return answer
+
+
+def windows(cluster: Cluster) -> dict[tuple[str, str], Decimal]:
+    """Return the live windows as the dashboard shows them: revenue by start of the window and product."""
+    rows = fetch_json(f"{cluster.lab.url('dashboard')}/api/windows")["rows"]
+    return {(row["window_start"], row["product"]): Decimal(row["revenue"]) for row in rows}
+
+
+def grows(cluster: Cluster, before: dict[tuple[str, str], Decimal]) -> bool:
+    return sum(windows(cluster).values()) > sum(before.values())
+
+
+def partitions(cluster: Cluster) -> dict[str, str]:
+    """Return the folders of the batch's result in HDFS, each with the time its file was written."""
+    listing = cluster.ssh("edge1", "hdfs dfs -ls -R /data/output/analysis_parquet").output
+    files = [line.split() for line in listing.splitlines() if line.endswith(".parquet")]
+    return {Path(words[-1]).parent.name: " ".join(words[5:7]) for words in files}
+
+
+def published_csv(cluster: Cluster) -> Path:
+    return cluster.lab.data / "output" / "analysis_csv" / "daily_revenue.csv"
+
+
+def all_units_run(cluster: Cluster, host: str) -> bool:
+    states = cluster.ssh(host, f"systemctl is-active {' '.join(UNITS[host])}", check=False).output.split()
+    return states == ["active"] * len(UNITS[host])
+
+
+def test_one_command_brings_the_running_pipeline(cluster: Cluster) -> None:
+    assert cluster.lab.url("dashboard") in cluster.deployed.output
+    for host in HOSTS:
+        assert all_units_run(cluster, host), host
+
+
+def test_a_second_deploy_changes_nothing(cluster: Cluster) -> None:
+    again = cluster.make("lab")
+    assert again.changed == 0, again.output[-6000:]
+
+
+def test_check_proves_that_data_flows(cluster: Cluster) -> None:
+    cluster.make("check")
+
+
+def test_the_result_equals_the_oracle_to_the_cent(cluster: Cluster) -> None:
+    with published_csv(cluster).open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert compare(daily_revenue(cluster.lab.data / "input"), rows) == []
+
+
+def test_uis_answer_on_localhost_with_their_content(cluster: Cluster) -> None:
+    lab = cluster.lab
+    assert "Shopfloor" in fetch(lab.url("dashboard"))
+    assert fetch_json(f"{lab.url('dashboard')}/api/daily")["rows"]
+    master = fetch_json(f"{lab.url('spark')}/json/")
+    assert [worker["state"] for worker in master["workers"]] == ["ALIVE", "ALIVE"]
+    assert "retail-streaming" in [app["name"] for app in master["activeapps"]]
+    applications = wait_for(
+        "the finished batch in the history", lambda: fetch_json(f"{lab.url('history')}/api/v1/applications")
+    )
+    assert any(app["name"] == "retail-batch" and app["attempts"][0]["completed"] for app in applications)
+    assert "dfshealth.html" in fetch(f"{lab.url('namenode')}/")
+    state = fetch_json(f"{lab.url('namenode')}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState")
+    assert state["beans"][0]["NumLiveDataNodes"] == 2
+
+
+def test_links_lead_to_datanodes_workers_and_jobs(cluster: Cluster) -> None:
+    lab = cluster.lab
+    nodes = fetch_json(f"{lab.url('namenode')}/jmx?qry=Hadoop:service=NameNode,name=NameNodeInfo")
+    for node in json.loads(nodes["beans"][0]["LiveNodes"]).values():
+        assert "DataNode" in fetch(f"http://{node['infoAddr']}/datanode.html")
+    page = fetch(lab.url("spark"))
+    master = fetch_json(f"{lab.url('spark')}/json/")
+    for worker in master["workers"]:
+        assert f"/proxy/{worker['id']}" in page
+        assert "Spark Worker" in fetch(f"{lab.url('spark')}/proxy/{worker['id']}/")
+    for app in master["activeapps"]:
+        assert "Spark" in fetch(f"{lab.url('spark')}/proxy/{app['id']}/jobs/")
+
+
+def test_units_are_hardened(cluster: Cluster) -> None:
+    for host, units in UNITS.items():
+        services = [unit for unit in units if not unit.endswith(".timer")] + ["retail-batch"] * (
+            host == "edge1"
+        )
+        for unit in services:
+            answer = cluster.ssh(
+                host, f"systemd-analyze security --json=short --no-pager {unit}.service | tail -c 100"
+            )
+            score = cluster.ssh(
+                host, f"systemd-analyze security --no-pager {unit}.service | tail -n 1"
+            ).output
+            exposure = float(score.split(":")[1].split()[0])
+            assert exposure < 5.0, f"{unit} on {host}: {exposure} {answer.output}"
+
+
+def test_the_lab_stays_within_its_memory(cluster: Cluster) -> None:
+    used = 0.0
+    for host in HOSTS:
+        command = "sudo cat /proc/[0-9]*/smaps_rollup 2>/dev/null | awk '/^Pss:/ {sum += $2} END {print sum}'"
+        used += float(cluster.ssh(host, command).output) / 1024 / 1024
+    print(f"the lab's processes use {used:.2f} GiB")
+    assert used < LAB_MEMORY_GIB
+
+
+def test_the_timer_shows_its_next_run_and_the_batch_runs_by_hand(cluster: Cluster) -> None:
+    assert "retail-batch.timer" in cluster.ssh("edge1", "systemctl list-timers --no-pager").output
+    assert cluster.show("edge1", "retail-batch.timer", "NextElapseUSecRealtime")
+    cluster.ssh("edge1", "sudo systemctl start retail-batch")
+    assert cluster.show("edge1", "retail-batch", "Result") == "success"
+    journal = cluster.ssh("edge1", "sudo journalctl --unit retail-batch --output cat --no-pager").output
+    assert "clean" in journal and "quarantine" in journal
+
+
+def test_another_month_adds_days_and_leaves_the_others(cluster: Cluster) -> None:
+    before = partitions(cluster)
+    month = cluster.lab.data / "month"
+    run(
+        str(ROOT / ".venv/bin/python"), "-m", "tools.sample_data",
+        "--month", "2025-10", "--rows", "400", "--seed", "7", "--out", str(month),
+    )  # fmt: skip
+    for file in month.glob("*.csv"):
+        if file.name != "products.csv":
+            shutil.copy(file, cluster.lab.data / "input" / f"october-{file.name}")
+    cluster.make("batch")
+    after = partitions(cluster)
+    new = set(after) - set(before)
+    assert new and all(name.startswith("order_date=2025-1") for name in new)
+    assert {name: after[name] for name in before if not name.startswith("order_date=2025-1")} == {
+        name: before[name] for name in before if not name.startswith("order_date=2025-1")
+    }
+    test_the_result_equals_the_oracle_to_the_cent(cluster)
+
+
+def test_restarting_streaming_restarts_nothing_else_and_loses_no_window(cluster: Cluster) -> None:
+    others = [
+        (host, unit)
+        for host in HOSTS
+        for unit in UNITS[host]
+        if unit not in ("retail-streaming", "retail-producer")
+    ]
+    ids = {row: cluster.show(*row, "InvocationID") for row in others}
+    before = windows(cluster)
+    cluster.make("streaming")
+    assert {row: cluster.show(*row, "InvocationID") for row in others} == ids
+    wait_for("live windows grow again", lambda: grows(cluster, before))
+    after = windows(cluster)
+    today = date.today().isoformat()
+    lost = {key for key in before if key not in after and key[0] > today}
+    assert all(key in after or key[0] < min(start for start, _ in after) for key in before), lost
+    assert all(after[key] >= before[key] for key in before if key in after)
+
+
+def test_the_producer_waits_for_kafka_and_says_so(cluster: Cluster) -> None:
+    brokers = HOSTS[:3]
+    for host in brokers:
+        cluster.ssh(host, "sudo systemctl stop kafka")
+    try:
+        cluster.ssh("edge1", "sudo systemctl restart retail-producer", check=False)
+        wait_for(
+            "the journal names the brokers",
+            lambda: "9092" in cluster.ssh(
+                "edge1", "sudo journalctl --unit retail-producer --since -60s --output cat --no-pager"
+            ).output,
+        )  # fmt: skip
+    finally:
+        for host in brokers:
+            cluster.ssh(host, "sudo systemctl start --no-block kafka")
+    wait_for("brokers are back", lambda: all(all_units_run(cluster, host) for host in brokers))
+    before = windows(cluster)
+    wait_for("live windows grow again", lambda: grows(cluster, before), seconds=300)
+
+
+def test_the_batch_says_that_hdfs_is_down(cluster: Cluster) -> None:
+    before = published_csv(cluster).read_text()
+    cluster.ssh("master1", "sudo systemctl stop hdfs-namenode")
+    try:
+        failed = cluster.ssh("edge1", "sudo systemctl start retail-batch", check=False)
+        assert failed.code != 0
+        journal = cluster.ssh(
+            "edge1", "sudo journalctl --unit retail-batch --since -300s --output cat --no-pager"
+        ).output
+        assert "hdfs-namenode" in journal or "HDFS" in journal
+    finally:
+        cluster.ssh("master1", "sudo systemctl start hdfs-namenode")
+    wait_for(
+        "the NameNode leaves safe mode",
+        lambda: "OFF" in cluster.ssh("edge1", "hdfs dfsadmin -safemode get", check=False).output,
+    )
+    cluster.make("batch")
+    assert published_csv(cluster).read_text() == before
+
+
+def test_a_rebooted_host_comes_back_by_itself(cluster: Cluster) -> None:
+    for host in ("worker1", "edge1"):
+        boot = cluster.ssh(
+            host, "cat /proc/sys/kernel/random/boot_id; systemctl show --property UserspaceTimestamp"
+        ).output
+        cluster.ssh(host, "sudo systemctl reboot", check=False)
+        wait_for(
+            f"{host} booted anew",
+            lambda host=host, boot=boot: cluster.ssh(  # type: ignore[misc]
+                host, "cat /proc/sys/kernel/random/boot_id; systemctl show --property UserspaceTimestamp", check=False
+            ).output not in (boot, ""),
+        )  # fmt: skip
+        wait_for(f"all units of {host}", lambda host=host: all_units_run(cluster, host))  # type: ignore[misc]
+    before = wait_for("the dashboard has live windows", lambda: windows(cluster))
+    wait_for("live windows grow", lambda: grows(cluster, before), seconds=300)
+
+
+def test_down_and_lab_bring_all_hosts_back_with_their_data(cluster: Cluster) -> None:
+    before = partitions(cluster)
+    cluster.make("down")
+    cluster.make("lab")
+    for host in HOSTS:
+        wait_for(f"all units of {host}", lambda host=host: all_units_run(cluster, host))  # type: ignore[misc]
+    assert partitions(cluster) == before
+    cluster.make("check")
+
+
+def test_destroy_leaves_no_trace(cluster: Cluster) -> None:
+    name = cluster.lab.name
+    cluster.make("destroy")
+    traces = {
+        "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if f".lab/{name}/" in line],
+        "folder": [str(path) for path in (ROOT / ".lab").glob(name)],
+        "processes": [
+            path.parent.name
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if f".lab/{name}/".encode() in path.read_bytes()
+        ],
+        "addresses": [
+            line for line in run("ip", "-brief", "address").output.splitlines() if "192.168.57." in line
+        ],
+        "rules": [line for line in run("nft", "list", "tables").output.splitlines() if name in line],
+    }
+    assert not any(traces.values()), traces

@@ -1,0 +1,329 @@
+"""Up, down, destroy, status: each brings a lab from any state, a half-made one too, to the wanted one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import access, base_tree, guest, network
+from .keeper import SHUTDOWN_PATIENCE
+from .machine import (
+    alive,
+    cgroup_members,
+    cgroup_roots,
+    kill_cgroups,
+    mounts_below,
+    remove_cgroups,
+    remove_tree,
+    run,
+    systemd_runs_here,
+    unmount_below,
+    wait_steps,
+)
+from .model import Lab, LabError, parse, to_dict
+from .progress import Progress
+
+_START_PATIENCE = 20.0
+
+
+def up(lab: Lab, packages: Sequence[str], patience: float, steps: Path | None) -> Progress:
+    """Make every host of the lab run and answer.
+
+    Args:
+        lab: The lab as the inventory describes it.
+        packages: What the base tree holds beside a minimal Debian.
+        patience: Seconds that the hosts have to finish starting.
+        steps: Where to append each step, beside the lab's own log.
+    """
+    _require_root()
+    _make_home(lab)
+    progress = Progress(lab.home / "log" / "lab.log", steps)
+    with _exclusive(lab.home):
+        known = _read(lab.home / "lab.json")
+        state = _state(lab)
+        if state and not alive(state.get("keeper")):
+            _clear_leftovers(lab, progress)
+            state = {}
+        _refuse_taken_ports(lab, state)
+        base = _base(lab, known, packages, progress)
+        network.up(lab, progress)
+        keys = access.ensure(lab, progress)
+        _remove_dropped_hosts(lab, known, state, progress)
+        public = access.public_half(lab.home / "id_ed25519")
+        for host in lab.hosts:
+            if guest.mount(lab, host, base):
+                progress.change(f"{host.name}: tree mounted")
+            written = guest.write_files(lab, host, public, keys[host.name])
+            if written:
+                progress.change(f"{host.name}: {len(written)} files of its own written")
+        _keep(lab, base, known, state, progress)
+        for host_name, failed in access.wait_ready(lab, patience).items():
+            if failed:
+                progress.say(f"{host_name}: these units have failed: {failed}")
+        progress.say(f"{len(lab.hosts)} hosts are ready: " + ", ".join(host.name for host in lab.hosts))
+    return progress
+
+
+def down(lab: Lab, steps: Path | None) -> Progress:
+    """Shut the lab down and undo what it did to this machine; its data stays."""
+    _require_root()
+    progress = Progress(lab.home / "log" / "lab.log" if (lab.home / "log").is_dir() else None, steps)
+    if not lab.home.is_dir():
+        _clear_leftovers(lab, progress)
+        return progress
+    with _exclusive(lab.home):
+        _stop(lab, progress)
+    return progress
+
+
+def destroy(lab: Lab, steps: Path | None) -> Progress:
+    """Shut the lab down and delete everything that belongs to it."""
+    _require_root()
+    progress = Progress(steps)
+    if not lab.home.is_dir():
+        _clear_leftovers(lab, progress)
+        return progress
+    with _exclusive(lab.home):
+        _stop(lab, progress)
+        access.forget(lab)
+        size = shutil.disk_usage(lab.home).free
+        remove_tree(lab.home)
+        freed = (shutil.disk_usage(lab.home.parent).free - size) / 2**20
+        progress.change(f"{lab.home} deleted, {max(freed, 0):.0f} MiB freed")
+    with contextlib.suppress(OSError):
+        lab.home.parent.rmdir()
+    return progress
+
+
+def status(lab: Lab) -> dict[str, Any]:
+    """What of the lab runs, and how much memory each host uses (MiB)."""
+    state = _state(lab)
+    running = alive(state.get("keeper")) if state else False
+    roots = [Path(root) for root in state.get("cgroups", [])] if running else []
+    hosts = {}
+    for host in lab.hosts:
+        child = state.get("hosts", {}).get(host.name, {}) if running else {}
+        hosts[host.name] = {
+            "address": str(host.address),
+            "running": alive(child.get("process")),
+            "starts": child.get("starts", 0),
+            "memory_mib": _memory(root / host.name for root in roots),
+        }
+    return {"lab": lab.name, "running": running, "hosts": hosts, "ports": state.get("ports", {}) if running else {}}
+
+
+def stored(root: Path, name: str) -> Lab | None:
+    """The lab as it was last brought up; None when it never was."""
+    known = _read(root / ".lab" / name / "lab.json")
+    return parse(known["lab"]) if known else None
+
+
+def _memory(folders: Iterator[Path]) -> int | None:
+    for folder in folders:
+        usage, statistics = folder / "memory.usage_in_bytes", folder / "memory.stat"
+        usage = usage if usage.exists() else folder / "memory.current"
+        if usage.exists():
+            rows = dict(line.split() for line in statistics.read_text().splitlines())
+            reclaimable = int(rows.get("total_inactive_file", rows.get("inactive_file", 0)))
+            return (int(usage.read_text()) - reclaimable) // 2**20
+    return None
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise LabError("Hosts on this machine need root: run this as root, or as a user who may use sudo.")
+
+
+def _make_home(lab: Lab) -> None:
+    for folder in (lab.home.parent, lab.home):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o755, parents=True)
+            os.chown(folder, *lab.owner)
+    for folder in (lab.home / "log", lab.home / "hosts"):
+        folder.mkdir(mode=0o755, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _exclusive(home: Path) -> Iterator[None]:
+    handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise LabError(f"Another command is at work on the lab in {home}: wait for it, then go on.") from None
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _state(lab: Lab) -> dict[str, Any]:
+    return _read(lab.home / "state.json")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.rename(path)
+
+
+def _base(lab: Lab, known: dict[str, Any], packages: Sequence[str], progress: Progress) -> Path:
+    """The tree below the hosts: a lab keeps the one it was made with, for its own layers fit no other."""
+    cache = lab.root / ".cache"
+    wanted = base_tree.recipe(packages)
+    used = known.get("base")
+    made = any((lab.host_home(host.name) / "upper").is_dir() for host in lab.hosts)
+    if not used or not made or used == wanted.folder_name:
+        return base_tree.ensure(cache, wanted, progress)
+    if not (cache / used).is_dir():
+        raise LabError(
+            f"The base tree {used} below lab {lab.name} is gone and cannot be made again (the recipe has changed): "
+            "destroy the lab and make it anew."
+        )
+    progress.say(f"the lab keeps its base tree {used}; a lab made anew gets {wanted.folder_name}")
+    return cache / str(used)
+
+
+def _refuse_taken_ports(lab: Lab, state: dict[str, Any]) -> None:
+    own = {int(port) for port, child in state.get("ports", {}).items() if alive(child.get("process"))}
+    for row in lab.publications:
+        if row.port in own:
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", row.port))
+            except OSError as error:
+                why = "is in use by another program" if error.errno == errno.EADDRINUSE else str(error.strerror)
+                raise LabError(
+                    f"Port {row.port} of this machine ({row.name}) {why}: stop that program "
+                    f"(`ss -ltnp sport = :{row.port}` names it) or change lab_publish.{row.name}.port."
+                ) from None
+
+
+def _remove_dropped_hosts(lab: Lab, known: dict[str, Any], state: dict[str, Any], progress: Progress) -> None:
+    """Delete hosts that have left the inventory; the keeper ends the running ones first."""
+    if not known:
+        return
+    former = {host.name for host in parse(known["lab"]).hosts}
+    dropped = former - {host.name for host in lab.hosts}
+    if not dropped:
+        return
+    if state:
+        _tell_keeper(lab, lab.root / ".cache" / str(known["base"]), known, state)
+    for name in sorted(dropped):
+        unmount_below(lab.host_home(name))
+        remove_tree(lab.host_home(name))
+        progress.change(f"{name}: has left the inventory and was deleted")
+
+
+def _tell_keeper(lab: Lab, base: Path, known: dict[str, Any], state: dict[str, Any]) -> None:
+    generation = int(known.get("generation", 0)) + 1
+    known.update({"lab": to_dict(lab), "base": base.name, "generation": generation})
+    _write_json(lab.home / "lab.json", known)
+    if state:
+        os.kill(int(state["keeper"]["pid"]), signal.SIGHUP)
+    else:
+        _start_keeper(lab)
+    for _ in wait_steps(_START_PATIENCE + (SHUTDOWN_PATIENCE if state else 0)):
+        now = _state(lab)
+        if now.get("generation") == generation and alive(now.get("keeper")):
+            state.clear()
+            state.update(now)
+            return
+    raise LabError(f"The keeper of lab {lab.name} does not start: see {lab.home / 'log' / 'keeper.log'}.")
+
+
+def _keep(lab: Lab, base: Path, known: dict[str, Any], state: dict[str, Any], progress: Progress) -> None:
+    """Make the keeper run, and run what the inventory says."""
+    if _all_run(lab, state) and known.get("lab") == to_dict(lab):
+        return
+    _tell_keeper(lab, base, known, state)
+    progress.change("hosts started")
+    time.sleep(0.2)
+    state = _state(lab)
+    for kind in ("hosts", "ports"):
+        for name, child in state[kind].items():
+            if child["error"] or not alive(child["process"]):
+                why = child["error"] or f"see {lab.home / 'log'}"
+                raise LabError(f"{kind[:-1].capitalize()} {name} of lab {lab.name} does not run: {why}.")
+
+
+def _all_run(lab: Lab, state: dict[str, Any]) -> bool:
+    children = [state.get("hosts", {}).get(host.name) for host in lab.hosts]
+    children += [state.get("ports", {}).get(str(row.port)) for row in lab.publications]
+    return all(child is not None and alive(child.get("process")) for child in children)
+
+
+def _start_keeper(lab: Lab) -> None:
+    package = Path(__file__).parent
+    command = [sys.executable, "-B", "-m", f"{package.name}.keeper", str(lab.home)]
+    log = lab.home / "log" / "keeper.log"
+    if systemd_runs_here():
+        # A unit of its own survives the logout, may manage its part of the cgroup tree, and is stopped in order
+        # when the machine goes down.
+        properties = ["Delegate=yes", "KillMode=mixed", f"TimeoutStopSec={SHUTDOWN_PATIENCE + 30:.0f}",
+                      "TasksMax=infinity", "OOMPolicy=continue", f"WorkingDirectory={package.parent}",
+                      f"StandardOutput=append:{log}", f"StandardError=append:{log}"]  # fmt: skip
+        run(["systemd-run", "--quiet", "--collect", f"--unit={lab.unit}",
+             *(f"--property={row}" for row in properties), *command])  # fmt: skip
+        return
+    with log.open("ab") as output:
+        subprocess.Popen(
+            command, cwd=package.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _stop(lab: Lab, progress: Progress) -> None:
+    state = _state(lab)
+    keeper = state.get("keeper") if state else None
+    if alive(keeper):
+        assert keeper is not None  # noqa: S101 (it is alive)
+        access.close_connections(lab)
+        progress.change("shutting the hosts down")
+        os.kill(int(keeper["pid"]), signal.SIGTERM)
+        for _ in wait_steps(SHUTDOWN_PATIENCE + 20):
+            if not alive(keeper):
+                break
+        else:
+            os.kill(int(keeper["pid"]), signal.SIGKILL)
+    _clear_leftovers(lab, progress)
+
+
+def _clear_leftovers(lab: Lab, progress: Progress) -> None:
+    """Undo whatever a lab has left on this machine, in whatever state it was left."""
+    access.close_connections(lab)
+    if systemd_runs_here():
+        run(["systemctl", "stop", f"{lab.unit}.service"], check=False)
+    folders = [Path(folder) for folder in _state(lab).get("cgroups", [])]
+    if not systemd_runs_here():
+        folders += [mount / lab.unit for mount in cgroup_roots()]
+    if cgroup_members(folders):
+        # Hosts whose keeper died are shutting down by themselves.
+        progress.change("waiting for hosts without a keeper to end")
+        kill_cgroups(folders, SHUTDOWN_PATIENCE)
+    remove_cgroups(folders)
+    if mounts_below(lab.home):
+        unmount_below(lab.home)
+        progress.change("trees unmounted")
+    network.down(lab, progress)
+    (lab.home / "state.json").unlink(missing_ok=True)

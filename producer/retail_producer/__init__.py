@@ -1,0 +1,1 @@
+"""Replays transaction CSVs as events to a Kafka topic."""

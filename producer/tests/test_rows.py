@@ -1,0 +1,151 @@
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from retail_producer.rows import LONGEST_LINE, events, original_time, passes, tables
+from retail_producer.settings import ConfigurationError
+
+HEADER = "order_id,order_date,store_id,store_city,product,quantity,unit_price,amount\n"
+CLOCK = "2026-10-05T12:00:00.000Z"
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def sent(folder: Path, *, original: bool = False) -> list[dict[str, str]]:
+    return [
+        json.loads(event.value)
+        for table in tables(folder)
+        for event in events(table, original=original, clock=lambda: CLOCK)
+    ]
+
+
+def test_an_event_keeps_names_and_raw_values_and_has_its_own_time(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", ' Order_ID ,TIMESTAMP,Item, Total \n7,2025-09-01," Milk, fat ",\n')
+    assert sent(tmp_path) == [
+        {"event_id": "a.csv:2", "event_time": CLOCK, " Order_ID ": "7", "Item": " Milk, fat ", " Total ": ""}
+    ]
+
+
+def test_the_key_is_the_event_id_and_the_value_is_utf_8(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", "order_id,store_city\n1,Łódź\n")
+    [event] = events(tables(tmp_path)[0])
+    assert event.key == b"a.csv:2"
+    assert "Łódź".encode() in event.value
+
+
+def test_ids_are_stable_unique_and_count_lines_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path, "b.csv", HEADER + "1,,,,,,,\n\n2,,,,,,,\n")
+    write(tmp_path, "a.csv", HEADER + "1,,,,,,,\n")
+    ids = [event["event_id"] for event in sent(tmp_path)]
+    assert ids == ["a.csv:2", "b.csv:2", "b.csv:4"]
+    assert ids == [event["event_id"] for event in sent(tmp_path)]
+
+
+def test_rows_with_another_number_of_fields_go_as_they_are(tmp_path: Path) -> None:
+    lines = ["1,2025-09-01,S1", "1,2025-09-01,S1,Bern,Milk,1,1,1,extra", '1,2025-09-01,S1,Bern,"Milk,1,1,1']
+    write(tmp_path, "a.csv", HEADER + "\n".join(lines) + "\n")
+    assert [event["_raw"] for event in sent(tmp_path)] == lines
+    assert set(sent(tmp_path)[0]) == {"event_id", "event_time", "_raw"}
+
+
+def test_a_quote_that_never_closes_does_not_swallow_the_next_rows(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", 'order_id,amount\n1,"2\n3,4\n')
+    assert [event.get("order_id") for event in sent(tmp_path)] == [None, "3"]
+
+
+def test_a_line_too_long_for_the_brokers_becomes_a_short_malformed_row(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", f"order_id,amount\n1,{'9' * (LONGEST_LINE + 1)}\n2,3\n")
+    first, second = sent(tmp_path)
+    assert first["_raw"].startswith("1,999") and len(first["_raw"]) < 20_000
+    assert second["order_id"] == "2"
+
+
+def test_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbforder_id,amount\r\n1,2\r\n")
+    assert sent(tmp_path)[0] | {"event_id": "", "event_time": ""} == {
+        "event_id": "",
+        "event_time": "",
+        "order_id": "1",
+        "amount": "2",
+    }
+
+
+def test_bytes_that_are_not_utf_8_do_not_stop_the_replay(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"order_id,store_city\n1,Z\xfcrich\n2,Bern\n")
+    assert [event["order_id"] for event in sent(tmp_path)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("2025-09-01", "2025-09-01T00:00:00.000Z"),
+        ("20250901", "2025-09-01T00:00:00.000Z"),
+        ("2025-09-01T00:30:00+02:00", "2025-08-31T22:30:00.000Z"),
+        (" 2025-09-01 10:11:12 ", "2025-09-01T10:11:12.000Z"),
+        ("2025-09-01T10:11:12.345Z", "2025-09-01T10:11:12.345Z"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_original_times(raw: str, expected: str) -> None:
+    assert original_time(raw) == expected
+
+
+def test_original_event_time_is_that_of_the_row(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", "order_id,date\n1,20250901\n2,never\n")
+    assert [event["event_time"] for event in sent(tmp_path, original=True)] == [
+        "2025-09-01T00:00:00.000Z",
+        "never",
+    ]
+
+
+def test_only_transaction_files_are_sent(tmp_path: Path) -> None:
+    write(tmp_path, "products.csv", "product,category,brand\nMilk,Food,X\n")
+    write(tmp_path, "notes.txt", "order_id\n1\n")
+    write(tmp_path, "header_only.csv", HEADER)
+    write(tmp_path, "empty.csv", "")
+    write(tmp_path, "SALES.CSV", HEADER + "1,,,,,,,\n")
+    assert [table.path.name for table in tables(tmp_path)] == ["SALES.CSV"]
+
+
+def test_a_loop_makes_new_ids_each_pass_and_sees_new_files(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", "order_id,amount\n1,2\n")
+    stream = passes(tmp_path, loop=True, original=False)
+    first = next(stream)
+    write(tmp_path, "b.csv", "order_id,amount\n9,2\n")
+    rest = list(islice(stream, 2))
+    assert b"a.csv:2@" in first.key
+    assert [json.loads(event.value)["order_id"] for event in rest] == ["1", "9"]
+    assert len({first.key, *(event.key for event in rest)}) == 3
+
+
+def test_a_single_replay_ends(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", "order_id,amount\n1,2\n")
+    assert [event.key for event in passes(tmp_path, loop=False, original=False)] == [b"a.csv:2"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, r"no transaction CSV in .*: put at least one \*\.csv"),
+        ({"products.csv": "product,category,brand\nMilk,Food,X\n"}, "no transaction CSV"),
+        ({"a.csv": HEADER, "b.csv": ""}, r"no data row in .* \(a\.csv, b\.csv\)"),
+        ({"a.csv": "name;age\nx;1\n"}, "a.csv has no known column"),
+        ({"a.csv": "1,2025-09-01,S1\n"}, "a.csv has no known column"),
+    ],
+)
+def test_unusable_input_is_refused_with_what_to_do(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    for name, text in files.items():
+        write(tmp_path, name, text)
+    with pytest.raises(ConfigurationError, match=said):
+        tables(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no folder .*nowhere"):
+        tables(tmp_path / "nowhere")

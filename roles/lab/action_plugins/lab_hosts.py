@@ -10,21 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible import constants
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from ansible.constants import DEFAULT_LOCAL_TMP  # type: ignore[import-untyped]
+from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]
+from ansible.utils.display import Display  # type: ignore[import-untyped]
 
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]
     """Adds to the lab's description who owns its files, and where the steps go."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module."""
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        with tempfile.TemporaryDirectory(dir=constants.DEFAULT_LOCAL_TMP) as folder:
+        with tempfile.TemporaryDirectory(dir=DEFAULT_LOCAL_TMP) as folder:
             steps = Path(folder) / "steps"
             steps.touch()
             arguments["lab"] = {**arguments.get("lab", {}), "owner": _owner(), "steps": str(steps)}

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
 
 DOCUMENTATION = """
 module: lab_hosts
@@ -17,7 +17,7 @@ description:
   - Shows what it is doing while it works.
 options:
   state:
-    description: C(up) makes and starts the hosts, C(down) stops them and keeps their data, C(destroy) deletes them.
+    description: C(up) makes and starts the hosts, C(down) stops them, C(destroy) deletes them.
     type: str
     choices: [up, down, destroy, status]
     required: true
@@ -59,8 +59,12 @@ def main() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-B", "-m", "shopfloor_lab", module.params["state"]],
-        cwd=module.params["program"], input=json.dumps(module.params["lab"]), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=module.params["program"],
+        input=json.dumps(module.params["lab"]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     try:
         answer = json.loads(done.stdout)
     except json.JSONDecodeError:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,12 +58,12 @@ def public_half(key: Path) -> str:
 
 
 def socket_folder(lab: Lab) -> Path:
-    """Folder of ssh's shared connections: in the lab, or in /tmp when the checkout's path is too long for a socket."""
+    """Folder of ssh's shared connections: in the lab, or in /tmp when its path is too long for a socket."""
     longest = max(len(str(host.address)) for host in lab.hosts)
     inside = lab.home / "c"
     if len(str(inside)) + 1 + longest <= _SOCKET_PATH_MAX:
         return inside
-    return Path("/tmp") / f"sf-{hashlib.sha256(str(lab.home).encode()).hexdigest()[:12]}"  # noqa: S108 (0700, below)
+    return Path("/tmp") / f"sf-{hashlib.sha256(str(lab.home).encode()).hexdigest()[:12]}"
 
 
 def close_connections(lab: Lab) -> None:
@@ -78,25 +79,34 @@ def forget(lab: Lab) -> None:
     shutil.rmtree(socket_folder(lab), ignore_errors=True)
 
 
-def wait_ready(lab: Lab, patience: float) -> dict[str, str]:
+def wait_ready(lab: Lab, patience: float, ended: Callable[[str], str]) -> dict[str, str]:
     """Wait until every host lets us in and has finished starting.
+
+    Args:
+        lab: The lab.
+        patience: Seconds for all of them together.
+        ended: Says why a host does not run; empty while it does.
 
     Returns:
         By host, its failed units; empty when none has failed.
 
     Raises:
-        LabError: a host did not get that far within `patience` seconds.
+        LabError: a host has ended, or did not get that far in time.
     """
     deadline = time.monotonic() + patience
     with ThreadPoolExecutor(max_workers=16) as pool:
-        found = list(pool.map(lambda host: _wait_for(lab, host, deadline), lab.hosts))
+        found = list(pool.map(lambda host: _wait_for(lab, host, deadline, ended), lab.hosts))
     return {host.name: failed for host, failed in zip(lab.hosts, found, strict=True)}
 
 
-def _wait_for(lab: Lab, host: Host, deadline: float) -> str:
+def _wait_for(lab: Lab, host: Host, deadline: float, ended: Callable[[str], str]) -> str:
     command = ["ssh", "-F", str(lab.home / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2"]
+    console = lab.home / "log" / f"{host.name}.log"
     said = ""
     while time.monotonic() < deadline:
+        reason = ended(host.name)
+        if reason:
+            raise LabError(f"Host {host.name} does not run: {reason}; its console is in {console}.")
         left = max(1.0, deadline - time.monotonic())
         try:
             done = subprocess.run(
@@ -108,11 +118,13 @@ def _wait_for(lab: Lab, host: Host, deadline: float) -> str:
         state, _, failed = done.stdout.partition("\n")
         if state in _READY:
             return ", ".join(line.split()[0] for line in failed.splitlines() if line.split())
-        said = (done.stderr.strip() or state).splitlines()[-1] if (done.stderr.strip() or state) else "no answer"
+        said = (
+            (done.stderr.strip() or state).splitlines()[-1] if (done.stderr.strip() or state) else "no answer"
+        )
         time.sleep(0.1)
     raise LabError(
         f"Host {host.name} ({host.address}) was not ready in time (last: {said or 'no answer'}); "
-        f"its console is in {lab.home / 'log' / (host.name + '.log')}."
+        f"its console is in {console}."
     )
 
 
@@ -145,7 +157,8 @@ def _write(path: Path, content: str, owner: tuple[int, int]) -> bool:
 
 def _ssh_config(lab: Lab) -> str:
     entries = "".join(
-        f"Host {host.name} {host.address}\n  HostName {host.address}\n  HostKeyAlias {host.name}\n" for host in lab.hosts
+        f"Host {host.name} {host.address}\n  HostName {host.address}\n  HostKeyAlias {host.name}\n"
+        for host in lab.hosts
     )
     return f"""# Made for the lab {lab.name}; use it with: ssh -F {lab.home}/ssh_config <host>
 {entries}

@@ -59,8 +59,8 @@ def recipe(packages: Sequence[str]) -> Recipe:
     return Recipe(tuple(sorted(packages)), architecture, authorities.hexdigest())
 
 
-def ensure(cache: Path, wanted: Recipe, progress: Progress) -> Path:
-    """Give the folder of the finished tree; build it when it is not there.
+def ensure(cache: Path, wanted: Recipe, in_use: set[str], progress: Progress) -> Path:
+    """Give the folder of the finished tree; if it has to be built, drop those that no lab stands on.
 
     Raises:
         LabError: the build failed; the message names its log.
@@ -68,7 +68,6 @@ def ensure(cache: Path, wanted: Recipe, progress: Progress) -> Path:
     target = cache / wanted.folder_name
     if target.is_dir():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
     with _only_one_builder(cache, progress):
         if target.is_dir():
             return target
@@ -76,6 +75,11 @@ def ensure(cache: Path, wanted: Recipe, progress: Progress) -> Path:
             unmount_below(leftover)
             remove_tree(leftover)
         _build(target, wanted, progress)
+        for former in cache.glob(f"{target.name.rpartition('-')[0]}-*"):
+            if former.is_dir() and former.name not in {target.name, *in_use}:
+                remove_tree(former)
+                former.with_name(former.name + ".log").unlink(missing_ok=True)
+                progress.say(f"former base tree {former.name} deleted: no lab uses it")
     return target
 
 
@@ -96,9 +100,19 @@ def _only_one_builder(cache: Path, progress: Progress) -> Iterator[None]:
 def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
     part = target.with_name(target.name + ".part")
     log = target.with_name(target.name + ".log")
-    progress.change(f"building the base tree, Debian {SUITE} with {len(wanted.packages)} packages (log: {log})")
+    progress.change(
+        f"building the base tree, Debian {SUITE} with {len(wanted.packages)} packages (log: {log})"
+    )
     # A mount namespace of its own: whatever ends the build also ends its mounts.
-    command = ["unshare", "--mount", "--propagation", "private", "mmdebstrap", "--mode=root", "--variant=minbase"]
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+    ]
     command += [f"--architectures={wanted.architecture}", f"--include={','.join(wanted.packages)}"]
     command += [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in (*_APT_OPTIONS, *_proxies())]
@@ -107,7 +121,7 @@ def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
         '--setup-hook=mkdir -p "$1"/usr/share/man/man1 "$1"/usr/share/man/man7 "$1"/usr/share/man/man8',
         f'--essential-hook=mkdir -p "$1"{_LOCAL_AUTHORITIES}'
         f' && find {_LOCAL_AUTHORITIES} -name "*.crt" -exec cp -t "$1"{_LOCAL_AUTHORITIES} {{}} +',
-        f"--customize-hook=sh {_quote(_CUSTOMIZE)} \"$1\"",
+        f'--customize-hook=sh {_quote(_CUSTOMIZE)} "$1"',
         SUITE,
         str(part),
     ]
@@ -116,9 +130,13 @@ def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [*command, *(["-"] if sources else [])],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-        )  # fmt: skip
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101 (both are pipes)
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        assert process.stdin is not None and process.stdout is not None
         process.stdin.write(sources)
         process.stdin.close()
         for line in process.stdout:
@@ -127,13 +145,15 @@ def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
                 progress.say(f"  {line[3:].strip()}")
     if process.wait() != 0:
         said = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("E")]
-        raise LabError(f"The base tree could not be built: {' / '.join(said[:3]) or 'no reason given'} (all in {log}).")
+        raise LabError(
+            f"The base tree could not be built: {' / '.join(said[:3]) or 'no reason given'} (all in {log})."
+        )
     part.rename(target)
     progress.say(f"base tree ready: {target}")
 
 
 def _sources() -> str:
-    """This machine's own Debian sources when it has the suite (a mirror near it, perhaps); else mmdebstrap's."""
+    """This machine's own Debian sources when it has the suite (perhaps a mirror); else mmdebstrap's."""
     if shutil.which("apt-get") is None:
         return ""
     listing = run(
@@ -144,13 +164,17 @@ def _sources() -> str:
     found = {(uri, release) for uri, release, component in rows if release in _SUITES and component == "main"}
     if SUITE not in {release for _, release in found}:
         return ""
-    return "".join(f"deb {uri} {release} main\n" for uri, release in sorted(found, key=lambda row: (row[1], row[0])))
+    return "".join(
+        f"deb {uri} {release} main\n" for uri, release in sorted(found, key=lambda row: (row[1], row[0]))
+    )
 
 
 def _proxies() -> list[str]:
     """The proxies that apt uses on this machine, from its configuration or the environment."""
     found = {
-        option: os.environ[variable] for variable, option in _PROXY_VARIABLES.items() if os.environ.get(variable)
+        option: os.environ[variable]
+        for variable, option in _PROXY_VARIABLES.items()
+        if os.environ.get(variable)
     }
     if shutil.which("apt-config") is not None:
         for line in run(["apt-config", "dump", "--format", "%f\t%v%n"]).splitlines():

@@ -14,7 +14,7 @@ from pathlib import Path
 from .machine import mounts_below, run
 from .model import Host, Lab, LabError
 
-# A resolver on the loopback address of this machine is out of a host's reach; systemd-resolved lists the real ones here.
+# Hosts cannot reach a resolver on this machine's loopback address; systemd-resolved lists the real ones here.
 _RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 _OPS = 1000
 
@@ -60,6 +60,10 @@ def write_files(lab: Lab, host: Host, public_key: str, host_key: str) -> list[st
         machine_id = GuestFile("etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
         if len(_read(top, machine_id.path) or "") < 32 and _write(top, machine_id):
             written.append(machine_id.path)
+        # Only so that a fresh host knows its own name; from then on the file belongs to the deployment.
+        names = GuestFile("etc/hosts", f"127.0.0.1 localhost\n{host.address} {host.name}\n")
+        if host.name not in (_read(top, names.path) or "").split() and _write(top, names):
+            written.append(names.path)
     return written
 
 
@@ -90,7 +94,9 @@ def _resolv_conf() -> str:
             reachable = [server for server in servers if not ip_address(server.partition("%")[0]).is_loopback]
             if reachable:
                 options = [line for line in lines if line.startswith(("search ", "options "))]
-                return "".join(f"{line}\n" for line in [*(f"nameserver {server}" for server in reachable), *options])
+                return "".join(
+                    f"{line}\n" for line in [*(f"nameserver {server}" for server in reachable), *options]
+                )
     return "# This machine has no resolver that a host can reach.\n"
 
 
@@ -105,7 +111,7 @@ def _opened(path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _parent(top: int, path: str) -> Iterator[int]:
-    """Open the folder of a path below `top` without following links: a host's links may lead out of its tree."""
+    """Open the folder of a path below `top`; follows no links, for a host's may lead out of its tree."""
     handle = os.dup(top)
     try:
         for part in Path(path).parent.parts:
@@ -135,7 +141,9 @@ def _write(top: int, file: GuestFile) -> bool:
         fresh = f".{name}.lab"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(fresh, dir_fd=folder)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode, dir_fd=folder)
+        handle = os.open(
+            fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode, dir_fd=folder
+        )
         with os.fdopen(handle, "w", encoding="utf-8") as output:
             output.write(file.content)
             os.fchmod(output.fileno(), file.mode)

@@ -1,7 +1,7 @@
-"""The process that keeps a lab running: starts its hosts and published ports, and restarts what must come back.
+"""The process that keeps a lab running: starts its hosts and published ports, restarts what must come back.
 
-It reads what to run from `lab.json` (again on SIGHUP), writes what runs to `state.json`, and on SIGTERM shuts all
-hosts down cleanly. Its children end when it does, so a lab never runs unwatched.
+It reads what to run from `lab.json` (again on SIGHUP), writes what runs to `state.json`, and on SIGTERM shuts
+all hosts down cleanly. Its children end when it does, so a lab never runs unwatched.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .machine import (
     systemd_runs_here,
     wait_steps,
 )
-from .model import Host, Lab, Publication, parse
+from .model import Host, Lab, LabError, Publication, parse
 
 REBOOT_EXIT_CODE = 133
 SHUTDOWN_PATIENCE = 120.0
@@ -66,6 +66,8 @@ class Keeper:
     """State of one lab while it runs."""
 
     home: Path
+    lab: Lab = field(init=False)
+    cgroups: list[Path] = field(init=False)
     hosts: dict[str, Child] = field(default_factory=dict)
     ports: dict[int, Port] = field(default_factory=dict)
     generation: int = 0
@@ -74,7 +76,7 @@ class Keeper:
     def run(self) -> None:
         """Keep the lab until told to stop."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
-        self.cgroups = _own_cgroups(self.home.name)
+        self.cgroups = _own_cgroups(f"shopfloor-{self.home.name}")
         self.reload()
         while True:
             received = signal.sigwait(_WAKING)
@@ -89,7 +91,12 @@ class Keeper:
     def reload(self) -> None:
         """Bring what runs to what `lab.json` says."""
         described = json.loads((self.home / "lab.json").read_text(encoding="utf-8"))
-        lab = parse(described["lab"])
+        try:
+            lab = parse(described["lab"])
+        except LabError as error:
+            # Running hosts matter more than a description written by another version of this program.
+            say(f"lab.json is not taken over: {error}")
+            return
         self.lab = lab
         self._drop_ports([port for port, kept in self.ports.items() if kept.row not in lab.publications])
         self._power_off([name for name in self.hosts if name not in {host.name for host in lab.hosts}])
@@ -196,7 +203,7 @@ class Keeper:
     def _power_off(self, names: list[str]) -> None:
         running = {name: child for name in names if (child := self.hosts[name]).running()}
         for child in running.values():
-            assert child.process is not None  # noqa: S101 (it runs)
+            assert child.process is not None
             child.process.terminate()
         asked = time.monotonic()
         for _ in wait_steps(SHUTDOWN_PATIENCE):
@@ -254,14 +261,14 @@ def _spawn(
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         prepare()
 
-    return subprocess.Popen(  # noqa: PLW1509 (the keeper has one thread)
+    return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         preexec_fn=before_exec, pass_fds=keep,
     )  # fmt: skip
 
 
 def _signal_leader(child: Child) -> None:
-    assert child.process is not None  # noqa: S101 (it runs)
+    assert child.process is not None
     pid = child.process.pid
     with contextlib.suppress(OSError):
         for leader in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -269,10 +276,10 @@ def _signal_leader(child: Child) -> None:
 
 
 def _own_cgroups(name: str) -> list[Path]:
-    """Make the lab's folder in every hierarchy: below the unit that systemd delegated to us, or at the top."""
+    """Make the lab's folder in every hierarchy: the unit that systemd delegated to us, or one at the top."""
     roots = []
     for mount, own in cgroup_roots().items():
-        root = own if systemd_runs_here() else mount / f"shopfloor-{name}"
+        root = own if systemd_runs_here() else mount / name
         _make_cgroup(root)
         if is_unified(root):
             # Version 2 allows processes only in leaves: step aside before the controllers are handed down.

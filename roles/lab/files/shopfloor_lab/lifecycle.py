@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from .machine import (
     unmount_below,
     wait_steps,
 )
-from .model import Lab, LabError, parse, to_dict
+from .model import Lab, LabError, check_place, parse, to_dict
 from .progress import Progress
 
 _START_PATIENCE = 20.0
@@ -58,6 +57,10 @@ def up(lab: Lab, packages: Sequence[str], patience: float, steps: Path | None) -
             state = {}
         _refuse_taken_ports(lab, state)
         base = _base(lab, known, packages, progress)
+        if not known:
+            # From here on, `down` and `destroy` know what was meant even if nothing more is done.
+            known = {"lab": to_dict(lab), "base": base.name, "generation": 0}
+            _write_json(lab.home / "lab.json", known)
         network.up(lab, progress)
         keys = access.ensure(lab, progress)
         _remove_dropped_hosts(lab, known, state, progress)
@@ -69,9 +72,9 @@ def up(lab: Lab, packages: Sequence[str], patience: float, steps: Path | None) -
             if written:
                 progress.change(f"{host.name}: {len(written)} files of its own written")
         _keep(lab, base, known, state, progress)
-        for host_name, failed in access.wait_ready(lab, patience).items():
+        for name, failed in access.wait_ready(lab, patience, lambda name: _ended(lab, name)).items():
             if failed:
-                progress.say(f"{host_name}: these units have failed: {failed}")
+                progress.say(f"{name}: these units have failed: {failed}")
         progress.say(f"{len(lab.hosts)} hosts are ready: " + ", ".join(host.name for host in lab.hosts))
     return progress
 
@@ -121,13 +124,22 @@ def status(lab: Lab) -> dict[str, Any]:
             "starts": child.get("starts", 0),
             "memory_mib": _memory(root / host.name for root in roots),
         }
-    return {"lab": lab.name, "running": running, "hosts": hosts, "ports": state.get("ports", {}) if running else {}}
+    return {
+        "lab": lab.name,
+        "running": running,
+        "hosts": hosts,
+        "ports": state.get("ports", {}) if running else {},
+    }
 
 
 def stored(root: Path, name: str) -> Lab | None:
-    """The lab as it was last brought up; None when it never was."""
+    """The lab as it was last brought up; None when it never was, or when its description cannot be read."""
+    check_place(name, root)
     known = _read(root / ".lab" / name / "lab.json")
-    return parse(known["lab"]) if known else None
+    try:
+        return parse({**known["lab"], "root": str(root)}) if known else None
+    except (LabError, KeyError):
+        return None
 
 
 def _memory(folders: Iterator[Path]) -> int | None:
@@ -147,7 +159,7 @@ def _require_root() -> None:
 
 
 def _make_home(lab: Lab) -> None:
-    for folder in (lab.home.parent, lab.home):
+    for folder in (lab.root / ".cache", lab.home.parent, lab.home):
         if not folder.is_dir():
             folder.mkdir(mode=0o755, parents=True)
             os.chown(folder, *lab.owner)
@@ -192,11 +204,12 @@ def _base(lab: Lab, known: dict[str, Any], packages: Sequence[str], progress: Pr
     used = known.get("base")
     made = any((lab.host_home(host.name) / "upper").is_dir() for host in lab.hosts)
     if not used or not made or used == wanted.folder_name:
-        return base_tree.ensure(cache, wanted, progress)
+        in_use = {str(_read(other).get("base")) for other in lab.home.parent.glob("*/lab.json")}
+        return base_tree.ensure(cache, wanted, in_use, progress)
     if not (cache / used).is_dir():
         raise LabError(
-            f"The base tree {used} below lab {lab.name} is gone and cannot be made again (the recipe has changed): "
-            "destroy the lab and make it anew."
+            f"The base tree {used} below lab {lab.name} is gone and, its recipe having changed, cannot be "
+            "made again: destroy the lab and make it anew."
         )
     progress.say(f"the lab keeps its base tree {used}; a lab made anew gets {wanted.folder_name}")
     return cache / str(used)
@@ -212,7 +225,9 @@ def _refuse_taken_ports(lab: Lab, state: dict[str, Any]) -> None:
             try:
                 probe.bind(("127.0.0.1", row.port))
             except OSError as error:
-                why = "is in use by another program" if error.errno == errno.EADDRINUSE else str(error.strerror)
+                why = (
+                    "is in use by another program" if error.errno == errno.EADDRINUSE else str(error.strerror)
+                )
                 raise LabError(
                     f"Port {row.port} of this machine ({row.name}) {why}: stop that program "
                     f"(`ss -ltnp sport = :{row.port}` names it) or change lab_publish.{row.name}.port."
@@ -223,7 +238,7 @@ def _remove_dropped_hosts(lab: Lab, known: dict[str, Any], state: dict[str, Any]
     """Delete hosts that have left the inventory; the keeper ends the running ones first."""
     if not known:
         return
-    former = {host.name for host in parse(known["lab"]).hosts}
+    former = {str(host["name"]) for host in known["lab"]["hosts"]}
     dropped = former - {host.name for host in lab.hosts}
     if not dropped:
         return
@@ -241,14 +256,17 @@ def _tell_keeper(lab: Lab, base: Path, known: dict[str, Any], state: dict[str, A
     _write_json(lab.home / "lab.json", known)
     if state:
         os.kill(int(state["keeper"]["pid"]), signal.SIGHUP)
+        running: subprocess.Popen[bytes] | None = None
     else:
-        _start_keeper(lab)
+        running = _start_keeper(lab)
     for _ in wait_steps(_START_PATIENCE + (SHUTDOWN_PATIENCE if state else 0)):
         now = _state(lab)
         if now.get("generation") == generation and alive(now.get("keeper")):
             state.clear()
             state.update(now)
             return
+        if running is not None and running.poll() is not None:
+            break
     raise LabError(f"The keeper of lab {lab.name} does not start: see {lab.home / 'log' / 'keeper.log'}.")
 
 
@@ -258,13 +276,17 @@ def _keep(lab: Lab, base: Path, known: dict[str, Any], state: dict[str, Any], pr
         return
     _tell_keeper(lab, base, known, state)
     progress.change("hosts started")
-    time.sleep(0.2)
-    state = _state(lab)
-    for kind in ("hosts", "ports"):
-        for name, child in state[kind].items():
-            if child["error"] or not alive(child["process"]):
-                why = child["error"] or f"see {lab.home / 'log'}"
-                raise LabError(f"{kind[:-1].capitalize()} {name} of lab {lab.name} does not run: {why}.")
+    for number, port in state["ports"].items():
+        if port["error"]:
+            raise LabError(f"Port {number} of lab {lab.name} cannot be published: {port['error']}.")
+
+
+def _ended(lab: Lab, name: str) -> str:
+    """Why a host that was started does not run; empty while it does."""
+    child = _state(lab).get("hosts", {}).get(name, {})
+    if alive(child.get("process")):
+        return ""
+    return str(child.get("error", "")) or "it was powered off"
 
 
 def _all_run(lab: Lab, state: dict[str, Any]) -> bool:
@@ -273,21 +295,21 @@ def _all_run(lab: Lab, state: dict[str, Any]) -> bool:
     return all(child is not None and alive(child.get("process")) for child in children)
 
 
-def _start_keeper(lab: Lab) -> None:
+def _start_keeper(lab: Lab) -> subprocess.Popen[bytes] | None:
     package = Path(__file__).parent
     command = [sys.executable, "-B", "-m", f"{package.name}.keeper", str(lab.home)]
     log = lab.home / "log" / "keeper.log"
     if systemd_runs_here():
-        # A unit of its own survives the logout, may manage its part of the cgroup tree, and is stopped in order
-        # when the machine goes down.
+        # A unit of its own survives the logout, may manage its part of the cgroup tree, and is stopped in
+        # order when the machine goes down.
         properties = ["Delegate=yes", "KillMode=mixed", f"TimeoutStopSec={SHUTDOWN_PATIENCE + 30:.0f}",
                       "TasksMax=infinity", "OOMPolicy=continue", f"WorkingDirectory={package.parent}",
                       f"StandardOutput=append:{log}", f"StandardError=append:{log}"]  # fmt: skip
         run(["systemd-run", "--quiet", "--collect", f"--unit={lab.unit}",
              *(f"--property={row}" for row in properties), *command])  # fmt: skip
-        return
+        return None
     with log.open("ab") as output:
-        subprocess.Popen(
+        return subprocess.Popen(
             command, cwd=package.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True,
         )  # fmt: skip
@@ -297,7 +319,7 @@ def _stop(lab: Lab, progress: Progress) -> None:
     state = _state(lab)
     keeper = state.get("keeper") if state else None
     if alive(keeper):
-        assert keeper is not None  # noqa: S101 (it is alive)
+        assert keeper is not None
         access.close_connections(lab)
         progress.change("shutting the hosts down")
         os.kill(int(keeper["pid"]), signal.SIGTERM)

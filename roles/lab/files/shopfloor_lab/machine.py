@@ -53,7 +53,9 @@ def boot_id() -> str:
 
 def alive(known: dict[str, Any] | None) -> bool:
     """Whether the process that `identity` described still runs."""
-    return known is not None and identity(int(known["pid"])) == {key: known[key] for key in ("pid", "start", "boot")}
+    return known is not None and identity(int(known["pid"])) == {
+        key: known[key] for key in ("pid", "start", "boot")
+    }
 
 
 def mounts_below(folder: Path) -> list[Path]:
@@ -67,7 +69,9 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def _unescape(field: str) -> str:
-    raw = re.sub(rb"\\([0-7]{3})", lambda hit: bytes([int(hit.group(1), 8)]), field.encode("utf-8", "surrogateescape"))
+    raw = re.sub(
+        rb"\\([0-7]{3})", lambda hit: bytes([int(hit.group(1), 8)]), field.encode("utf-8", "surrogateescape")
+    )
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -92,7 +96,9 @@ def remove_tree(folder: Path) -> bool:
         return False
     mounted = mounts_below(folder)
     if mounted:
-        raise LabError(f"{mounted[0]} is still mounted, so {folder} was not deleted: stop what uses it, then go on.")
+        raise LabError(
+            f"{mounted[0]} is still mounted, so {folder} was not deleted: stop what uses it, then go on."
+        )
     run(["rm", "-rf", "--one-file-system", "--", folder])
     return True
 
@@ -119,9 +125,9 @@ def cgroup_roots() -> dict[Path, Path]:
             roots[point] = point / own[""].lstrip("/")
         elif kind == "cgroup":
             words = set(options.split(","))
-            path = next((path for key, path in own.items() if key and set(key.split(",")) <= words), None)
-            if path is not None and not words & _UNUSED_CONTROLLERS:
-                roots[point] = point / path.lstrip("/")
+            mine = [path for key, path in own.items() if key and set(key.split(",")) <= words]
+            if mine and not words & _UNUSED_CONTROLLERS:
+                roots[point] = point / mine[0].lstrip("/")
     return roots
 
 
@@ -164,7 +170,9 @@ def kill_cgroups(folders: Sequence[Path], patience: float) -> None:
         for pid in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    raise LabError(f"Processes {sorted(cgroup_members(folders))} of the lab cannot be ended; restart this machine.")
+    raise LabError(
+        f"Processes {sorted(cgroup_members(folders))} of the lab cannot be ended; restart this machine."
+    )
 
 
 def _until(seconds: float, step: float = 0.05) -> Iterator[None]:

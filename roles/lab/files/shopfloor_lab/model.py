@@ -104,7 +104,8 @@ def to_dict(lab: Lab) -> dict[str, Any]:
         "owner": list(lab.owner),
         "subnet": str(lab.subnet),
         "hosts": [
-            {"name": host.name, "address": str(host.address), "memory_mib": host.memory_mib} for host in lab.hosts
+            {"name": host.name, "address": str(host.address), "memory_mib": host.memory_mib}
+            for host in lab.hosts
         ],
         "publish": {
             row.name: {"port": row.port, "host": row.host, "target": row.target} for row in lab.publications
@@ -119,16 +120,15 @@ def parse(raw: dict[str, Any]) -> Lab:
         LabError: something in it is missing, twice there, or cannot work.
     """
     name, root = check_place(str(raw.get("name", "")), Path(str(raw.get("root", ""))))
-    hosts = tuple(_host(row) for row in raw.get("hosts", []))
+    hosts = tuple(_host(row) for row in raw.get("hosts") or [])
     if not hosts:
         raise LabError(f"The inventory of lab {name} has no hosts: name them in its hosts.yml.")
     _refuse_twice("name", [(host.name, host.name) for host in hosts])
     _refuse_twice("address", [(str(host.address), host.name) for host in hosts])
     subnet = _subnet(raw.get("subnet"), hosts)
-    published = raw.get("publish") or {}
-    publications = tuple(_publication(str(key), row, hosts) for key, row in published.items())
+    publications = tuple(_publication(str(key), row, hosts) for key, row in _published(raw).items())
     _refuse_twice("published port", [(str(row.port), row.name) for row in publications])
-    uid, gid = raw.get("owner", [0, 0])
+    uid, gid = raw.get("owner") or [0, 0]
     return Lab(name, root, (int(uid), int(gid)), subnet, hosts, publications)
 
 
@@ -139,7 +139,9 @@ def check_place(name: str, root: Path) -> tuple[str, Path]:
         LabError: one of them cannot be used.
     """
     if not _LAB_NAME.fullmatch(name):
-        raise LabError(f"'{name}' cannot name a lab: use small letters, digits and '-', a letter first, 40 at most.")
+        raise LabError(
+            f"'{name}' cannot name a lab: use small letters, digits and '-', a letter first, 40 at most."
+        )
     if not root.is_absolute() or _MOUNT_SEPARATORS & set(str(root)):
         raise LabError(
             f"The checkout's path {str(root)!r} cannot be mounted: move it to one without ':', ',', quotes "
@@ -161,6 +163,15 @@ def _host(row: dict[str, Any]) -> Host:
         raise LabError(f"Host {name} has ansible_host '{address}', which is no IPv4 address.") from None
     memory = row.get("memory_mib")
     return Host(name, parsed, None if memory is None else _number("memory_mib", memory, name, 128, 2**24))
+
+
+def _published(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    rows = raw.get("publish") or {}
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+        raise LabError(
+            "lab_publish must hold rows such as {dashboard: {port: 5000, host: edge1, target: 5000}}."
+        )
+    return rows
 
 
 def _publication(name: str, row: dict[str, Any], hosts: tuple[Host, ...]) -> Publication:
@@ -201,7 +212,9 @@ def _subnet(raw: object, hosts: tuple[Host, ...]) -> IPv4Network:
     reserved = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
     for host in hosts:
         if host.address not in subnet:
-            raise LabError(f"Host {host.name} has address {host.address}, outside of the lab's subnet {subnet}.")
+            raise LabError(
+                f"Host {host.name} has address {host.address}, outside of the lab's subnet {subnet}."
+            )
         if host.address in reserved:
             raise LabError(
                 f"Host {host.name} has address {host.address}, which the subnet {subnet} needs for itself "

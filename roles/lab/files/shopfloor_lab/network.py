@@ -135,8 +135,8 @@ def _refuse_overlap(lab: Lab) -> None:
         owner = _owner(links.get(interface, {}))
         whose = f"the running lab in {owner}" if owner else f"this machine's interface {interface} ({what})"
         raise LabError(
-            f"The subnet {lab.subnet} of lab {lab.name} is in use by {whose}: stop that, or give the hosts of "
-            f"inventories/{lab.name}/hosts.yml addresses of another network."
+            f"The subnet {lab.subnet} of lab {lab.name} is in use by {whose}: stop that, or give the "
+            f"hosts of inventories/{lab.name}/hosts.yml addresses of another network."
         )
 
 
@@ -213,4 +213,6 @@ def _machine_wide_lock() -> Iterator[None]:
                 continue
             yield
             return
-    raise LabError("Another lab has been changing this machine's network for a minute: wait for it, then go on.")
+    raise LabError(
+        "Another lab has been changing this machine's network for a minute: wait for it, then go on."
+    )

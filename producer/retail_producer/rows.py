@@ -174,7 +174,7 @@ def passes(folder: Path, *, loop: bool, original: bool) -> Iterator[Event]:
     """The events of a folder, once or again and again; every pass looks at the folder anew.
 
     A single replay gives a row the same id each time it is run, so that a repetition is recognised. In a loop
-    each pass is new business, also after a restart: its ids carry the time of the start and the pass's number.
+    each pass is new business, also after a restart: its ids carry the time of the start and a number.
     """
     started = now()
     for number in count(1):

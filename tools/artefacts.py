@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,15 +133,18 @@ def pack(checkout: Checkout, arch: str) -> None:
         jars = fetching.submit(fetch, checkout, stale, locked)
 
         def pack_one(product: Product) -> tuple[str, dict[str, Any]]:
-            with step(f"{product.name}"):
+            with step(product.name):
                 return product.name, packing.pack(
                     checkout, product, locked.get(product.name, {}), digests[product.name], arch, jars.result
                 )
 
-        made = dict(packers.map(pack_one, stale))
-    fresh = {p.name: made.get(p.name) or manifest[p.name] for p in checkout.products}
-    checkout.write_manifest(fresh)
-    _prune(checkout, {row["file"] for row in fresh.values()})
+        for done in as_completed([packers.submit(pack_one, product) for product in stale]):
+            name, row = done.result()
+            manifest[name] = row
+            checkout.write_manifest(
+                {p.name: manifest[p.name] for p in checkout.products if p.name in manifest}
+            )
+    _prune(checkout, {row["file"] for row in manifest.values()})
 
 
 def _is_current(
@@ -165,8 +168,9 @@ def verify(checkout: Checkout) -> None:
         Problem: an archive is missing or damaged.
     """
     rows = checkout.manifest()
-    if not rows:
-        raise Problem("No archives have been made. Run `make artefacts`.")
+    unmade = [product.name for product in checkout.products if product.name not in rows]
+    if unmade:
+        raise Problem(f"No archive has been made of {', '.join(unmade)}. Run `make artefacts`.")
     paths = [checkout.archives / row["file"] for row in rows.values()]
     missing = [path for path in paths if not path.exists()]
     if missing:

@@ -86,7 +86,7 @@ def pack(
     if product.requirements:
         _install(checkout.root, product, stage, arch)
     for inside, path in _source_files(checkout, product):
-        _link(path, stage / inside)
+        _copy(path, stage / inside)
     jars_are_there()
     for folder, locked in jars.items():
         for jar in locked:
@@ -94,7 +94,7 @@ def pack(
             if folder == "unpack":
                 _unpack(source, product.unpack[str(jar)], stage)
             else:
-                _link(source, stage / folder / jar.file_name)
+                _copy(source, stage / folder / jar.file_name)
     _drop(stage, (*NEVER_SHIPPED, *product.drop))
     _compile(stage, f"/opt/{product.name}-{version}")
     archive = checkout.archives / name
@@ -125,10 +125,12 @@ def _source_files(checkout: Checkout, product: Product) -> Iterator[tuple[Path, 
         return
     top = _existing(checkout.root / product.source, product)
     unpacked = {target for members in product.unpack.values() for target in members.values()}
-    for path in sorted(top.rglob("*")):
+    found = [path for path in sorted(top.rglob("*")) if path.is_file()]
+    if not found:
+        raise Problem(f"{top} is empty; product {product.name} in tools/artefacts.toml is made of it.")
+    for path in found:
         inside = path.relative_to(top.parent)
-        wanted = not {"tests", "__pycache__"} & set(inside.parts) and str(inside) not in unpacked
-        if path.is_file() and wanted:
+        if not {"tests", "__pycache__"} & set(inside.parts) and str(inside) not in unpacked:
             yield inside, path
 
 
@@ -144,17 +146,12 @@ def _digest(path: Path) -> str:
 
 
 def _install(root: Path, product: Product, stage: Path, arch: str) -> None:
-    """Install the locked Python distributions for the hosts' Python and machine."""
-    command = [
-        uv.find_uv_bin(),
-        "pip",
-        "install",
-        "--quiet",
-        "--target",
-        str(stage),
-        "--require-hashes",
-        "--no-deps",
-    ]
+    """Install the locked Python distributions for the hosts' Python and machine.
+
+    Copied, not linked to uv's cache: a change in the number of links is for tar a file that changed under it.
+    """
+    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(stage), "--link-mode", "copy"]
+    command += ["--require-hashes", "--no-deps"]
     command += ["--python-version", ".".join(map(str, HOST_PYTHON)), "--python-platform", PLATFORMS[arch]]
     command += [
         "--build-constraints",
@@ -169,13 +166,9 @@ def _install(root: Path, product: Product, stage: Path, arch: str) -> None:
         )
 
 
-def _link(source: Path, target: Path) -> None:
-    """The file, in a second place; copied where a link is not possible."""
+def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+    shutil.copy2(source, target)
 
 
 def _unpack(jar: Path, members: Mapping[str, str], stage: Path) -> None:
@@ -203,7 +196,7 @@ def _drop(stage: Path, patterns: Sequence[str]) -> None:
 
 
 def _compile(stage: Path, home: str) -> None:
-    """Compile Python to byte code: daemons may not write into their installation, so they could never keep it.
+    """Compile Python to byte code: daemons may not write into their installation, so hosts never could.
 
     Byte code fits one Python version only; where the control machine has another one, hosts go without.
     """
@@ -219,21 +212,12 @@ def _tar(stage: Path, digest: str, archive: Path) -> None:
     identity of a file, so another content must mean another time.
     """
     seconds = EPOCH + int(digest[:7], 16) // 2
-    tar = [
-        "tar",
-        "--create",
-        "--sort=name",
-        "--owner=0",
-        "--group=0",
-        "--numeric-owner",
-        "--hard-dereference",
-    ]
-    tar += [f"--mtime=@{seconds}", "--mode=u+rwX,go+rX,go-w", "--format=gnu", f"--directory={stage}", "."]
+    tar = ["tar", "--create", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]
+    tar += [f"--mtime=@{seconds}", "--mode=u+rwX,go+rX,go-w", f"--directory={stage}", "."]
     zstd = ["zstd", "-q", "-f", "-T0", f"-{ZSTD_LEVEL}", "-o", str(archive)]
-    with subprocess.Popen(tar, stdout=subprocess.PIPE) as packing:
+    with subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as packing:
         packed = subprocess.run(zstd, stdin=packing.stdout, stderr=subprocess.PIPE, text=True, check=False)
+        said = (packing.stderr.read() if packing.stderr else "") + packed.stderr
     if packing.returncode or packed.returncode:
         archive.unlink(missing_ok=True)
-        raise Problem(
-            f"{archive} could not be written: {packed.stderr.strip() or 'tar failed'}. Is the disk full?"
-        )
+        raise Problem(f"{archive} could not be written. Is the disk full?\n{said.strip()}")

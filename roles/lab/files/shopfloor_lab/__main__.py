@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import lifecycle
-from .model import Lab, LabError, parse
+from .model import LabError, parse
 
 
 def main() -> int:
@@ -34,16 +34,11 @@ def _do(verb: str, raw: dict[str, Any]) -> dict[str, Any]:
         packages = [str(name) for name in raw.get("packages", [])]
         progress = lifecycle.up(parse(raw), packages, float(raw.get("patience", 120)), steps)
         return {"changed": progress.changed, "steps": progress.steps}
-    lab = _existing(raw)
+    lab = lifecycle.stored(Path(str(raw.get("root"))), str(raw.get("name")))
     if verb == "status":
         return {"changed": False, **lifecycle.status(lab)}
     progress = lifecycle.down(lab, steps) if verb == "down" else lifecycle.destroy(lab, steps)
     return {"changed": progress.changed, "steps": progress.steps}
-
-
-def _existing(raw: dict[str, Any]) -> Lab:
-    """The lab as it was made: what runs must be undone even if the inventory has changed or broken since."""
-    return lifecycle.stored(Path(str(raw.get("root"))), str(raw.get("name"))) or parse(raw)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def public_half(key: Path) -> str:
 
 def socket_folder(lab: Lab) -> Path:
     """Folder of ssh's shared connections: in the lab, or in /tmp when its path is too long for a socket."""
-    longest = max(len(str(host.address)) for host in lab.hosts)
+    longest = len("255.255.255.255")
     inside = lab.home / "c"
     if len(str(inside)) + 1 + longest <= _SOCKET_PATH_MAX:
         return inside

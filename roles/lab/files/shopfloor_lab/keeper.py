@@ -280,7 +280,8 @@ def _own_cgroups(name: str) -> list[Path]:
     roots = []
     for mount, own in cgroup_roots().items():
         root = own if systemd_runs_here() else mount / name
-        _make_cgroup(root)
+        if not _make_cgroup(root):
+            continue
         if is_unified(root):
             # Version 2 allows processes only in leaves: step aside before the controllers are handed down.
             if systemd_runs_here():
@@ -291,8 +292,14 @@ def _own_cgroups(name: str) -> list[Path]:
     return roots
 
 
-def _make_cgroup(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+def _make_cgroup(folder: Path) -> bool:
+    """Make a cgroup; in a container its hierarchy may be read-only, and would only limit and measure."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        say(f"{folder} cannot be made: {error.strerror}")
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _hand_down_controllers(folder: Path) -> None:

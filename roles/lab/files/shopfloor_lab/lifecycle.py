@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -31,7 +32,7 @@ from .machine import (
     unmount_below,
     wait_steps,
 )
-from .model import Lab, LabError, check_place, parse, to_dict
+from .model import Lab, LabError, bare, parse, to_dict
 from .progress import Progress
 
 _START_PATIENCE = 20.0
@@ -47,6 +48,8 @@ def up(lab: Lab, packages: Sequence[str], patience: float, steps: Path | None) -
         steps: Where to append each step, beside the lab's own log.
     """
     _require_root()
+    _refuse_taken_ports(lab, _state(lab))
+    network.refuse_overlap(lab)
     _make_home(lab)
     progress = Progress(lab.home / "log" / "lab.log", steps)
     with _exclusive(lab.home):
@@ -55,7 +58,6 @@ def up(lab: Lab, packages: Sequence[str], patience: float, steps: Path | None) -
         if state and not alive(state.get("keeper")):
             _clear_leftovers(lab, progress)
             state = {}
-        _refuse_taken_ports(lab, state)
         base = _base(lab, known, packages, progress)
         if not known:
             # From here on, `down` and `destroy` know what was meant even if nothing more is done.
@@ -132,14 +134,17 @@ def status(lab: Lab) -> dict[str, Any]:
     }
 
 
-def stored(root: Path, name: str) -> Lab | None:
-    """The lab as it was last brought up; None when it never was, or when its description cannot be read."""
-    check_place(name, root)
-    known = _read(root / ".lab" / name / "lab.json")
+def stored(root: Path, name: str) -> Lab:
+    """The lab as it was last brought up, whatever has become of its inventory since.
+
+    Raises:
+        LabError: name or place cannot be those of a lab.
+    """
+    nothing = bare(name, root)
     try:
-        return parse({**known["lab"], "root": str(root)}) if known else None
+        return parse({**_read(nothing.home / "lab.json")["lab"], "root": str(root)})
     except (LabError, KeyError):
-        return None
+        return nothing
 
 
 def _memory(folders: Iterator[Path]) -> int | None:
@@ -225,13 +230,22 @@ def _refuse_taken_ports(lab: Lab, state: dict[str, Any]) -> None:
             try:
                 probe.bind(("127.0.0.1", row.port))
             except OSError as error:
+                taken = error.errno == errno.EADDRINUSE
                 why = (
-                    "is in use by another program" if error.errno == errno.EADDRINUSE else str(error.strerror)
+                    f"is in use by {_holder(lab, row.port)}" if taken else f"cannot be used: {error.strerror}"
                 )
                 raise LabError(
-                    f"Port {row.port} of this machine ({row.name}) {why}: stop that program "
-                    f"(`ss -ltnp sport = :{row.port}` names it) or change lab_publish.{row.name}.port."
+                    f"Port {row.port} of this machine ({row.name}) {why}. Stop that, or change "
+                    f"lab_publish.{row.name}.port in inventories/{lab.name}."
                 ) from None
+
+
+def _holder(lab: Lab, port: int) -> str:
+    for other in lab.home.parent.glob("*/state.json"):
+        if alive(_read(other).get("ports", {}).get(str(port), {}).get("process")):
+            return f"the lab {other.parent.name}"
+    named = re.search(r'"([^"]+)",pid=(\d+)', run(["ss", "-Hltnp", f"sport = :{port}"], check=False))
+    return f"{named[1]} (process {named[2]})" if named else "another program"
 
 
 def _remove_dropped_hosts(lab: Lab, known: dict[str, Any], state: dict[str, Any], progress: Progress) -> None:

@@ -132,6 +132,16 @@ def parse(raw: dict[str, Any]) -> Lab:
     return Lab(name, root, (int(uid), int(gid)), subnet, hosts, publications)
 
 
+def bare(name: str, root: Path) -> Lab:
+    """A lab of which only name and place are known: enough to undo it.
+
+    Raises:
+        LabError: name or place cannot be those of a lab.
+    """
+    check_place(name, root)
+    return Lab(name, root, (0, 0), IPv4Network("0.0.0.0/32"), (), ())
+
+
 def check_place(name: str, root: Path) -> tuple[str, Path]:
     """Check the name of a lab and the folder of the checkout.
 

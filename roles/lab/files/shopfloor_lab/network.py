@@ -33,7 +33,7 @@ def up(lab: Lab, progress: Progress) -> None:
                 f"The network interface {lab.bridge} belongs to {_owner(known) or 'something else'}: "
                 "stop that lab first, or give this one another name (the name of its inventory folder)."
             )
-        _refuse_overlap(lab)
+        refuse_overlap(lab)
         if known is None:
             _make_bridge(lab)
             progress.change(f"bridge {lab.bridge} with {lab.gateway}/{lab.subnet.prefixlen}")
@@ -121,7 +121,12 @@ def _addresses() -> list[tuple[str, str, IPv4Network]]:
     ]
 
 
-def _refuse_overlap(lab: Lab) -> None:
+def refuse_overlap(lab: Lab) -> None:
+    """Refuse a subnet that this machine already uses for something else.
+
+    Raises:
+        LabError: it does; the message says for what.
+    """
     links = _links()
     taken = [(network, name, f"address {address}") for name, address, network in _addresses()]
     for route in json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"]) or "[]"):

@@ -5,9 +5,9 @@ Run it from the root of the repository:
     python -m tools.sample_data --month 2025-09 --rows 4000 --seed 20250901 --out data/input
 
 Four files come out, each as another till system would write it (names and order of the columns, form of the
-dates), and `products.csv`. The dirt: blank, negative and unreadable amounts, blank products, dates that cannot be
-used, rows with too few and too many fields, repeated orders, one order that says two things, and a product that
-`products.csv` does not know.
+dates), and `products.csv`. The dirt: blank, negative and unreadable amounts, blank products, dates without use,
+rows with too few and too many fields, repeated orders, one order that says two things, and a product that is
+not in `products.csv`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ TILLS = (
     Till(
         _header(
             ("order_id", " Order_ID "), ("order_date", "TIMESTAMP"), ("store_id", "Store_ID"),
-            ("store_city", "Store_City"), ("product", "Item"), ("quantity", "Quantity"), ("unit_price", "Price"), ("amount", " Total "),
+            ("store_city", "Store_City"), ("product", "Item"), ("quantity", "Quantity"),
+            ("unit_price", "Price"), ("amount", " Total "),
         ),
         _iso_t,
     ),

@@ -1,5 +1,6 @@
 """Query parameters of the page and the API, checked once for both."""
 
+import re
 from collections.abc import Collection
 from datetime import date
 
@@ -8,6 +9,8 @@ from werkzeug.datastructures import MultiDict
 
 BATCH_PARAMETERS = frozenset({"from", "to", "category", "product", "limit"})
 LIVE_PARAMETERS = frozenset({"category", "product", "limit"})
+
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 HINTS = {
     "from": "a date as YYYY-MM-DD",
@@ -61,7 +64,7 @@ def parse_filters(args: MultiDict[str, str], known: Collection[str] = BATCH_PARA
     given = {name: value.strip() for name, value in args.items() if value.strip()}
     for name in ("from", "to"):
         # Pydantic would also take a number of seconds for a date.
-        if name in given and len(given[name]) != len("YYYY-MM-DD"):
+        if name in given and not ISO_DATE.fullmatch(given[name]):
             raise _bad_value(name, given[name])
     try:
         return Filters.model_validate(given)

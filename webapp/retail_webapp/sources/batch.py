@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 FIRST_READ_SECONDS = 3.0
 """How long the first request waits for the first read."""
 
-HANG_SECONDS = 20.0
+HANG_SECONDS = 10.0
 """A look that takes longer counts as a source that is away."""
 
 ATTEMPTS = 5

@@ -53,8 +53,8 @@ def consumer_config(settings: Settings) -> dict[str, str | int | bool]:
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",
         "reconnect.backoff.max.ms": 2000,
-        # Brokers close idle connections; that is no news.
-        "log.connection.close": False,
+        # The client would log every attempt to connect; the change of this source's state is logged once.
+        "log_level": 2,
     }
 
 

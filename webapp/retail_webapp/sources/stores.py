@@ -40,7 +40,7 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
-        self.address = str(folder)
+        self.address = f"Folder {folder}"
 
     def list_files(self) -> list[FileEntry]:
         """See Store."""
@@ -73,7 +73,7 @@ class HdfsStore:
         parts = urlsplit(path)
         self._client = Client(f"{parts.scheme}://{parts.netloc}") if parts.netloc else Client()
         self._folder = parts.path.rstrip("/")
-        self.address = path if parts.netloc else f"hdfs:{parts.path}"
+        self.address = path if parts.netloc else f"HDFS {parts.path}"
 
     def list_files(self) -> list[FileEntry]:
         """See Store."""

@@ -8,7 +8,7 @@ const HEAT_WINDOWS = 8;
 const HEAT_STEPS = 8;
 
 const orders = { text: (row) => integer(row.orders), numeric: true };
-const items = { text: (row) => integer(row.quantity), numeric: true };
+const items = { text: (row) => integer(row.quantity), numeric: true, minor: true };
 const revenue = { text: (row) => money(row.revenue), numeric: true };
 const share = { text: (row) => percent(row.share), numeric: true };
 
@@ -34,10 +34,16 @@ export function daily(panel, answer) {
 /** Products by revenue. */
 export function products(panel, answer, link) {
   const columns = [
-    { text: (row) => row.product, href: (row) => link({ product: row.product }) },
-    { text: (row) => row.category },
+    {
+      text: (row) => row.product,
+      href: (row) => link({ product: row.product }),
+      swatch: (row) => colourOf(row.category),
+    },
+    { text: (row) => row.category, minor: true },
     orders, revenue, share,
   ];
+  // A long list makes the panel higher, so that every bar keeps its label.
+  panel.style.setProperty("--bars", answer.rows.length);
   fillTable(panel.querySelector("table"), columns, answer.rows);
   horizontalBars(panel, answer.rows.map((row) => (
     { label: row.product, category: row.category, text: row.revenue })));
@@ -51,7 +57,7 @@ export function categories(panel, answer, link) {
       href: (row) => link({ category: row.category }),
       swatch: (row) => colourOf(row.category),
     },
-    { text: (row) => integer(row.products), numeric: true },
+    { text: (row) => integer(row.products), numeric: true, minor: true },
     orders, revenue, share,
   ];
   fillTable(panel.querySelector("table"), columns, answer.rows);
@@ -98,7 +104,7 @@ function fromCents(cents) {
 }
 
 function heat(table, { rows, windows: all }) {
-  const starts = all.slice(0, HEAT_WINDOWS).map((row) => row.window_start).reverse();
+  const starts = all.slice(0, HEAT_WINDOWS).map((row) => row.window_start);
   const shown = rows.filter((row) => starts.includes(row.window_start));
   const most = shown.reduce((high, row) => Math.max(high, Number(row.revenue)), 0);
   const byProduct = new Map();

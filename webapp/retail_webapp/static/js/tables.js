@@ -15,8 +15,8 @@ const shownBefore = new WeakMap();
 /**
  * Fill a table.
  * @param {HTMLTableElement} table
- * @param {Array<{text: (row) => string, numeric?: boolean, href?: (row) => string, swatch?: (row) => string}>} columns
- *   the first one is the heading of its row.
+ * @param {Array<{text: (row) => string, numeric?: boolean, minor?: boolean, href?: (row) => string, swatch?: (row) => string}>} columns
+ *   the first one is the heading of its row; a minor one is left out on a phone.
  * @param {Array<object>} rows
  * @param {{total?: string[], key?: (row) => string}} options with a key, cells that changed are marked.
  */
@@ -42,7 +42,7 @@ export function fillTable(table, columns, rows, { total, key } = {}) {
 
 function bodyCell(column, row, index) {
   const cell = element(index === 0 ? "th" : "td", {
-    className: column.numeric ? "n" : "",
+    className: classOf(column),
     attributes: index === 0 ? { scope: "row" } : {},
   });
   if (column.swatch) {
@@ -55,11 +55,13 @@ function bodyCell(column, row, index) {
   return cell;
 }
 
+const classOf = ({ numeric, minor }) => [numeric && "n", minor && "minor"].filter(Boolean).join(" ");
+
 function totalRow(columns, texts) {
   return element("tr", {
     children: texts.map((text, index) => element(index === 0 ? "th" : "td", {
       text,
-      className: columns[index].numeric ? "n" : "",
+      className: classOf(columns[index]),
       attributes: index === 0 ? { scope: "row" } : {},
     })),
   });

@@ -79,6 +79,12 @@ const styled = (dataset) => ({
   ...dataset, borderRadius: 2, maxBarThickness: 44, categoryPercentage: 0.86, barPercentage: 0.94,
 });
 
+/** Labels of the legend in the plain colour, also where the first bars are faded. */
+function fullColours(chart) {
+  return globalThis.Chart.defaults.plugins.legend.labels.generateLabels(chart)
+    .map((label) => ({ ...label, fillStyle: colourOf(label.text), strokeStyle: colourOf(label.text) }));
+}
+
 function options(indexAxis, stacked, legend) {
   const values = {
     stacked,
@@ -105,7 +111,10 @@ function options(indexAxis, stacked, legend) {
       legend: {
         display: legend,
         position: "bottom",
-        labels: { color: css("--ink"), boxWidth: 10, boxHeight: 10, padding: 14, useBorderRadius: true, borderRadius: 2 },
+        labels: {
+          color: css("--ink"), boxWidth: 10, boxHeight: 10, padding: 14, useBorderRadius: true, borderRadius: 2,
+          generateLabels: fullColours,
+        },
       },
       tooltip: {
         filter: (item) => item.raw !== 0,

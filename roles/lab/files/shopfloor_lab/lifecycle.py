@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -103,10 +102,8 @@ def destroy(lab: Lab, steps: Path | None) -> Progress:
     with _exclusive(lab.home):
         _stop(lab, progress)
         access.forget(lab)
-        size = shutil.disk_usage(lab.home).free
         remove_tree(lab.home)
-        freed = (shutil.disk_usage(lab.home.parent).free - size) / 2**20
-        progress.change(f"{lab.home} deleted, {max(freed, 0):.0f} MiB freed")
+        progress.change(f"{lab.home} deleted")
     with contextlib.suppress(OSError):
         lab.home.parent.rmdir()
     return progress

@@ -1,0 +1,166 @@
+# Verbs of Shopfloor. `make` alone lists them. PROFILE names an inventory folder; its name is the lab's name, too.
+PROFILE ?= lab
+INVENTORY ?= inventories/$(PROFILE)
+PORT ?= 5000
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+LAB := .lab/$(notdir $(patsubst %/,%,$(INVENTORY)))
+comma := ,
+# The lab's own connection file comes second, once the lab is there.
+export ANSIBLE_INVENTORY := $(INVENTORY)$(addprefix $(comma),$(wildcard $(LAB)/inventory.yml))
+export ANSIBLE_CONFIG := ansible.cfg
+# Ahead of the user's own tools; sbin, because Debian's users do not have it and the hosts' network needs it.
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+
+# $(call step,what,command): says what begins and how long it took.
+step = @printf '\n== %s\n' '$(1)'; from=$$EPOCHSECONDS; $(2); printf '== %s: %d s\n' '$(1)' $$((EPOCHSECONDS - from))
+
+##@ Everything
+
+.PHONY: lab
+lab: setup preflight artefacts hosts ## from nothing to the running pipeline; goes on where it stopped
+	@$(MAKE) site
+	@python -m tools.status --urls
+
+.PHONY: local
+local: ## no root, no cluster: the batch on ./data, and the dashboard over it on PORT (5000)
+	@tools/bootstrap.sh local
+	@python -m tools.artefacts vendor
+	$(call step,Batch,USE_HDFS=false PYTHONPATH=jobs python -m retail_jobs.batch)
+	@echo; echo "Dashboard: http://localhost:$(PORT) (Ctrl-C ends it)"
+	@USE_HDFS=false PYTHONPATH=webapp DASHBOARD_BIND=127.0.0.1:$(PORT) \
+	  exec python -m gunicorn --config webapp/retail_webapp/gunicorn_conf.py 'retail_webapp:create_app()'
+
+.PHONY: down
+down: setup ## stop the hosts, keep their data; `make lab` brings them back
+	$(call step,Stop the hosts,ansible-playbook ansible/lab_down.yml)
+
+.PHONY: destroy
+destroy: setup ## delete the hosts and all their data
+	$(call step,Delete the hosts,ansible-playbook ansible/lab_destroy.yml)
+
+##@ Look
+
+.PHONY: status
+status: setup ## units on every host, last and next runs of the jobs, the URLs
+	@python -m tools.status
+
+.PHONY: check
+check: setup ## prove that data flows, from HDFS to the live window
+	@python -m tools.check
+
+.PHONY: ssh
+ssh: ## a shell on a host: make ssh HOST=edge1
+	@test -n "$(HOST)" || { echo "Which host? make ssh HOST=edge1" >&2; exit 1; }
+	@exec ssh -F $(LAB)/ssh_config $(HOST)
+
+##@ Jobs
+
+.PHONY: batch
+batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result
+	$(call step,Batch,ansible-playbook ansible/batch.yml)
+
+.PHONY: streaming
+streaming: setup ## restart streaming and producer, nothing else
+	$(call step,Restart streaming,ansible-playbook ansible/streaming.yml)
+
+.PHONY: sample-data
+sample-data: setup ## write the sample month to data/input anew
+	@python -m tools.sample_data
+
+##@ Parts
+
+.PHONY: hosts
+hosts: setup ## make or start the hosts on this machine
+	$(call step,Hosts,ansible-playbook ansible/lab_up.yml)
+
+.PHONY: site
+site: setup
+	$(call step,Deploy,ansible-playbook ansible/site.yml)
+
+.PHONY: deploy
+deploy: artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere
+
+.PHONY: base hdfs kafka spark
+base: ## names, journal, Java on every host
+hdfs: ## NameNode and DataNodes
+kafka: ## brokers, controller, topics
+spark: ## master, workers, history server
+base hdfs kafka spark: artefacts
+	$(call step,Deploy $@,ansible-playbook ansible/$@.yml)
+
+.PHONY: jobs producer dashboard
+jobs: ## batch with its timer, and streaming
+producer: ## replay of the CSVs to Kafka
+dashboard: ## dashboard and nginx
+jobs producer dashboard: artefacts
+	$(call step,Deploy $@,ansible-playbook ansible/retail.yml --tags $@)
+
+##@ Before
+
+.PHONY: setup
+setup: ## install the Debian packages and Python tools that the verbs need
+	@tools/bootstrap.sh control
+
+.PHONY: preflight
+preflight: setup ## does the inventory make sense, does the lab fit on this machine?
+	@python -m tools.preflight all $(INVENTORY)
+
+.PHONY: artefacts
+artefacts: setup ## fetch, pack and verify what the hosts receive
+	$(call step,Artefacts,python -m tools.artefacts all)
+
+.PHONY: lock
+lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer Python versions
+	$(call step,Lock,python -m tools.artefacts lock $(if $(UPGRADE),--upgrade))
+
+##@ Tests
+
+.PHONY: test
+test: lint unit molecule e2e ## everything, in labs of their own
+
+.PHONY: test-fast
+test-fast: lint unit ## lint and unit tests
+
+.PHONY: setup-test
+setup-test:
+	@tools/bootstrap.sh test
+
+.PHONY: lint
+lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck
+	$(call step,ruff,ruff check .)
+	$(call step,Formatting,ruff format --check .)
+	$(call step,mypy,mypy)
+	$(call step,yamllint,yamllint --strict .)
+	$(call step,ansible-lint,ansible-lint --quiet)
+	$(call step,shellcheck,git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck)
+
+.PHONY: unit
+unit: setup-test ## unit tests of the packages and tools
+	$(call step,Unit tests,pytest --quiet tools jobs producer webapp)
+
+.PHONY: molecule
+molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks
+	@python -m tests.labs mini molecule 192.168.58 20000
+	$(call step,Molecule,ANSIBLE_INVENTORY=tests/output/molecule/molecule$(comma).lab/molecule/inventory.yml \
+	  molecule test -s default -s hdfs -s kafka -s spark -s retail)
+
+.PHONY: e2e
+e2e: setup-test ## the whole cluster in a lab of its own
+	$(call step,End to end,pytest tests)
+
+.PHONY: bench-deploy
+bench-deploy: setup-test artefacts ## `make lab` against a bare shell sequence that does the same work
+	@python -m bench.deploy
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "; print "make VERB [PROFILE=lab]"} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo; echo "Profiles: $(notdir $(wildcard inventories/*))"

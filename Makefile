@@ -91,15 +91,13 @@ base: ## names, journal, Java on every host
 hdfs: ## NameNode and DataNodes
 kafka: ## brokers, controller, topics
 spark: ## master, workers, history server
-base hdfs kafka spark: artefacts
-	$(call step,Deploy $@,ansible-playbook ansible/$@.yml)
 
 .PHONY: jobs producer dashboard
 jobs: ## batch with its timer, and streaming
 producer: ## replay of the CSVs to Kafka
 dashboard: ## dashboard and nginx
-jobs producer dashboard: artefacts
-	$(call step,Deploy $@,ansible-playbook ansible/retail.yml --tags $@)
+base hdfs kafka spark jobs producer dashboard: artefacts
+	$(call step,Deploy $@,ansible-playbook ansible/$@.yml)
 
 ##@ Before
 

@@ -121,7 +121,7 @@ def _wait_for(lab: Lab, host: Host, deadline: float, ended: Callable[[str], str]
         said = (
             (done.stderr.strip() or state).splitlines()[-1] if (done.stderr.strip() or state) else "no answer"
         )
-        time.sleep(0.1)
+        time.sleep(0.2)
     raise LabError(
         f"Host {host.name} ({host.address}) was not ready in time (last: {said or 'no answer'}); "
         f"its console is in {console}."

@@ -13,24 +13,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .machine import remove_tree, run, unmount_below
+from .machine import end_with_parent, remove_tree, run, unmount_below
 from .model import LabError
 from .progress import Progress
 
 SUITE = "bookworm"
 _SUITES = {SUITE, f"{SUITE}-updates", f"{SUITE}-security", f"{SUITE}/updates"}
 _LOCAL_AUTHORITIES = Path("/usr/local/share/ca-certificates")
+_SETUP = Path(__file__).with_name("setup.sh")
 _CUSTOMIZE = Path(__file__).with_name("customize.sh")
-# Hosts are short-lived: no sync after each file, and nothing of a package but what runs.
-_DPKG_OPTIONS = (
-    "force-unsafe-io",
-    "path-exclude=/usr/share/doc/*",
-    "path-include=/usr/share/doc/*/copyright",
-    "path-exclude=/usr/share/info/*",
-    "path-exclude=/usr/share/locale/*",
-    "path-exclude=/usr/share/man/*",
-)
 _APT_OPTIONS = ('Acquire::Languages "none"', 'APT::Install-Recommends "false"')
+# mmdebstrap's helpers are the system's own, also where the user has another Python first on the path.
+_PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROXY_VARIABLES = {"http_proxy": "Acquire::http::Proxy", "https_proxy": "Acquire::https::Proxy"}
 
 
@@ -45,8 +39,8 @@ class Recipe:
     @property
     def folder_name(self) -> str:
         """Name of the finished tree's folder in the cache."""
-        parts = [SUITE, self.packages, self.architecture, self.authorities, _DPKG_OPTIONS, _APT_OPTIONS]
-        text = json.dumps(parts) + _CUSTOMIZE.read_text(encoding="utf-8")
+        text = json.dumps([SUITE, self.packages, self.architecture, self.authorities, _APT_OPTIONS])
+        text += "".join(hook.read_text(encoding="utf-8") for hook in (_SETUP, _CUSTOMIZE))
         return f"base-{self.architecture}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -68,13 +62,13 @@ def ensure(cache: Path, wanted: Recipe, in_use: set[str], progress: Progress) ->
     target = cache / wanted.folder_name
     if target.is_dir():
         return target
-    with _only_one_builder(cache, progress):
+    with _only_one_builder(cache, progress) as lock:
         if target.is_dir():
             return target
         for leftover in cache.glob("base-*.part"):
             unmount_below(leftover)
             remove_tree(leftover)
-        _build(target, wanted, progress)
+        _build(target, wanted, lock, progress)
         for former in cache.glob(f"{target.name.rpartition('-')[0]}-*"):
             if former.is_dir() and former.name not in {target.name, *in_use}:
                 remove_tree(former)
@@ -84,7 +78,7 @@ def ensure(cache: Path, wanted: Recipe, in_use: set[str], progress: Progress) ->
 
 
 @contextlib.contextmanager
-def _only_one_builder(cache: Path, progress: Progress) -> Iterator[None]:
+def _only_one_builder(cache: Path, progress: Progress) -> Iterator[int]:
     handle = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
@@ -92,13 +86,15 @@ def _only_one_builder(cache: Path, progress: Progress) -> Iterator[None]:
         except BlockingIOError:
             progress.say("waiting: another lab of this checkout builds the base tree")
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)
 
 
-def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
+def _build(target: Path, wanted: Recipe, lock: int, progress: Progress) -> None:
+    """Build beside the target and rename at the end, so that the tree is there whole or not at all."""
     part = target.with_name(target.name + ".part")
+    (part / "tmp").mkdir(parents=True)
     log = target.with_name(target.name + ".log")
     progress.change(
         f"building the base tree, Debian {SUITE} with {len(wanted.packages)} packages (log: {log})"
@@ -114,19 +110,17 @@ def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
         "--variant=minbase",
     ]
     command += [f"--architectures={wanted.architecture}", f"--include={','.join(wanted.packages)}"]
-    command += [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in (*_APT_OPTIONS, *_proxies())]
     command += [
-        # The packages' alternatives link manual pages into folders that the exclusion above leaves out.
-        '--setup-hook=mkdir -p "$1"/usr/share/man/man1 "$1"/usr/share/man/man7 "$1"/usr/share/man/man8',
+        f'--setup-hook=sh {_quote(_SETUP)} "$1"',
         f'--essential-hook=mkdir -p "$1"{_LOCAL_AUTHORITIES}'
         f' && find {_LOCAL_AUTHORITIES} -name "*.crt" -exec cp -t "$1"{_LOCAL_AUTHORITIES} {{}} +',
         f'--customize-hook=sh {_quote(_CUSTOMIZE)} "$1"',
         SUITE,
-        str(part),
+        str(part / "tree"),
     ]
     sources = _sources()
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(target.parent)}
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(part / "tmp"), "PATH": _PATH}
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [*command, *(["-"] if sources else [])],
@@ -135,6 +129,9 @@ def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
+            # mmdebstrap ends when this program does, and holds its lock until it has cleaned up.
+            preexec_fn=end_with_parent,
+            pass_fds=(lock,),
         )
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(sources)
@@ -148,7 +145,8 @@ def _build(target: Path, wanted: Recipe, progress: Progress) -> None:
         raise LabError(
             f"The base tree could not be built: {' / '.join(said[:3]) or 'no reason given'} (all in {log})."
         )
-    part.rename(target)
+    (part / "tree").rename(target)
+    remove_tree(part)
     progress.say(f"base tree ready: {target}")
 
 

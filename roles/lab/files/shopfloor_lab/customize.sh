@@ -23,6 +23,15 @@ MaxSessions 50
 MaxStartups 50
 END
 
+# What was unpacked before dpkg had its options.
+rm -rf "$tree"/usr/share/man/* "$tree"/usr/share/locale/* "$tree"/usr/share/info/*
+for section in 1 2 3 4 5 6 7 8; do
+    mkdir "$tree/usr/share/man/man$section"
+done
+find "$tree/usr/share/doc" -type f ! -name copyright -delete
+find "$tree/usr/share/doc" -type l -delete
+find "$tree/usr/share/doc" -mindepth 1 -type d -empty -delete
+
 echo 'LANG=C.UTF-8' > "$tree/etc/default/locale"
 
 chroot "$tree" systemctl --quiet enable systemd-networkd.service

@@ -7,7 +7,6 @@ all hosts down cleanly. Its children end when it does, so a lab never runs unwat
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -22,6 +21,7 @@ from typing import Any
 
 from .machine import (
     cgroup_roots,
+    end_with_parent,
     identity,
     is_unified,
     kill_cgroups,
@@ -35,7 +35,6 @@ REBOOT_EXIT_CODE = 133
 SHUTDOWN_PATIENCE = 120.0
 _PROXY = "/lib/systemd/systemd-socket-proxyd"
 _POWEROFF = signal.SIGRTMIN + 3
-_PR_SET_PDEATHSIG = 1
 _WAKING = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
@@ -253,11 +252,9 @@ def _describe(child: Child) -> dict[str, Any]:
 def _spawn(
     command: list[str], output: int, prepare: Callable[[], object], keep: tuple[int, ...] = ()
 ) -> subprocess.Popen[bytes]:
-    libc = ctypes.CDLL(None, use_errno=True)
-
     def before_exec() -> None:
-        # Asks the kernel for a SIGTERM when the keeper ends: a host then powers off by itself.
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # A host whose keeper ends powers off by itself.
+        end_with_parent()
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         prepare()
 

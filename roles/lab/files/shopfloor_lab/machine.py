@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from .model import LabError
 
 # Its parameters are fixed at creation and an empty one takes no process; nothing here needs it.
 _UNUSED_CONTROLLERS = {"cpuset"}
+_PR_SET_PDEATHSIG = 1
 
 
 def run(command: Sequence[str | Path], *, check: bool = True, stdin: str | None = None) -> str:
@@ -44,6 +46,11 @@ def identity(pid: int) -> dict[str, Any] | None:
     if fields[0] in "ZX":
         return None
     return {"pid": pid, "start": int(fields[19]), "boot": boot_id()}
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to send this process a SIGTERM when its parent ends; to be called before an exec."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def boot_id() -> str:

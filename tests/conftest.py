@@ -15,9 +15,7 @@ T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--keep-lab", action="store_true", help="leave the lab of the cluster tests up, to look at it"
-    )
+    parser.addoption("--keep-lab", action="store_true", help="leave the lab of the cluster tests up, to look at it")
 
 
 @dataclass
@@ -44,12 +42,8 @@ def run(*command: str, timeout: float = 900, check: bool = True, env: dict[str, 
     result = Result(done.returncode, done.stdout, time.monotonic() - started)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     with (OUTPUT / "commands.log").open("a") as log:
-        log.write(
-            f"$ {' '.join(command)}\n{result.output}\n-> {result.code} after {result.seconds:.1f} s\n\n"
-        )
-    assert not check or result.code == 0, (
-        f"{' '.join(command)} ended with {result.code}:\n{result.output[-6000:]}"
-    )
+        log.write(f"$ {' '.join(command)}\n{result.output}\n-> {result.code} after {result.seconds:.1f} s\n\n")
+    assert not check or result.code == 0, f"{' '.join(command)} ended with {result.code}:\n{result.output[-6000:]}"
     return result
 
 

@@ -40,9 +40,7 @@ class TestLab:
         return f"http://localhost:{self.ports[ui]}"
 
 
-def derive(
-    profile: str, name: str, network: str, port_offset: int, variables: dict[str, Any] | None = None
-) -> TestLab:
+def derive(profile: str, name: str, network: str, port_offset: int, variables: dict[str, Any] | None = None) -> TestLab:
     """Write an inventory like that of a profile, for another lab.
 
     Args:

@@ -117,16 +117,10 @@ def test_links_lead_to_datanodes_workers_and_jobs(cluster: Cluster) -> None:
 
 def test_units_are_hardened(cluster: Cluster) -> None:
     for host, units in UNITS.items():
-        services = [unit for unit in units if not unit.endswith(".timer")] + ["retail-batch"] * (
-            host == "edge1"
-        )
+        services = [unit for unit in units if not unit.endswith(".timer")] + ["retail-batch"] * (host == "edge1")
         for unit in services:
-            answer = cluster.ssh(
-                host, f"systemd-analyze security --json=short --no-pager {unit}.service | tail -c 100"
-            )
-            score = cluster.ssh(
-                host, f"systemd-analyze security --no-pager {unit}.service | tail -n 1"
-            ).output
+            answer = cluster.ssh(host, f"systemd-analyze security --json=short --no-pager {unit}.service | tail -c 100")
+            score = cluster.ssh(host, f"systemd-analyze security --no-pager {unit}.service | tail -n 1").output
             exposure = float(score.split(":")[1].split()[0])
             assert exposure < 5.0, f"{unit} on {host}: {exposure} {answer.output}"
 
@@ -171,10 +165,7 @@ def test_another_month_adds_days_and_leaves_the_others(cluster: Cluster) -> None
 
 def test_restarting_streaming_restarts_nothing_else_and_loses_no_window(cluster: Cluster) -> None:
     others = [
-        (host, unit)
-        for host in HOSTS
-        for unit in UNITS[host]
-        if unit not in ("retail-streaming", "retail-producer")
+        (host, unit) for host in HOSTS for unit in UNITS[host] if unit not in ("retail-streaming", "retail-producer")
     ]
     ids = {row: cluster.show(*row, "InvocationID") for row in others}
     before = windows(cluster)
@@ -266,9 +257,7 @@ def test_destroy_leaves_no_trace(cluster: Cluster) -> None:
             for path in Path("/proc").glob("[0-9]*/cmdline")
             if f".lab/{name}/".encode() in path.read_bytes()
         ],
-        "addresses": [
-            line for line in run("ip", "-brief", "address").output.splitlines() if "192.168.57." in line
-        ],
+        "addresses": [line for line in run("ip", "-brief", "address").output.splitlines() if "192.168.57." in line],
         "rules": [line for line in run("nft", "list", "tables").output.splitlines() if name in line],
     }
     assert not any(traces.values()), traces

@@ -87,34 +87,23 @@ def _resolve(checkout: Checkout) -> dict[str, dict[str, list[Coordinate]]]:
     return resolved
 
 
-def _first_sight(
-    checkout: Checkout, resolved: Mapping[str, Mapping[str, list[Coordinate]]]
-) -> dict[Coordinate, str]:
+def _first_sight(checkout: Checkout, resolved: Mapping[str, Mapping[str, list[Coordinate]]]) -> dict[Coordinate, str]:
     """Fetch all jars and tell their sha256. One that was locked before must be what it was."""
     known = {
-        jar: digest
-        for jars in checkout.locked(stale=True).values()
-        for f in jars.values()
-        for jar, digest in f.items()
+        jar: digest for jars in checkout.locked(stale=True).values() for f in jars.values() for jar, digest in f.items()
     }
-    wanted = {
-        jar: known.get(jar, "") for folders in resolved.values() for jars in folders.values() for jar in jars
-    }
+    wanted = {jar: known.get(jar, "") for folders in resolved.values() for jars in folders.values() for jar in jars}
     by_name: dict[str, Coordinate] = {}
     for jar in wanted:
         if by_name.setdefault(jar.file_name, jar) != jar:
-            raise Problem(
-                f"{jar} and {by_name[jar.file_name]} have the same file name; the cache cannot hold both."
-            )
+            raise Problem(f"{jar} and {by_name[jar.file_name]} have the same file name; the cache cannot hold both.")
     maven.fetch(checkout.maven_plugin, wanted, checkout.downloads)
     return {jar: maven.sha256(checkout.downloads / jar.file_name) for jar in wanted}
 
 
 def fetch(checkout: Checkout, products: Sequence[Product], locked: Mapping[str, Jars]) -> None:
     """Bring the jars of these products into the cache and check each against the lock."""
-    wanted = {
-        jar: digest for p in products for f in locked.get(p.name, {}).values() for jar, digest in f.items()
-    }
+    wanted = {jar: digest for p in products for f in locked.get(p.name, {}).values() for jar, digest in f.items()}
     with step(f"{len(wanted)} jars"):
         maven.fetch(checkout.maven_plugin, wanted, checkout.downloads)
 
@@ -141,9 +130,7 @@ def pack(checkout: Checkout, arch: str) -> None:
         for done in as_completed([packers.submit(pack_one, product) for product in stale]):
             name, row = done.result()
             manifest[name] = row
-            checkout.write_manifest(
-                {p.name: manifest[p.name] for p in checkout.products if p.name in manifest}
-            )
+            checkout.write_manifest({p.name: manifest[p.name] for p in checkout.products if p.name in manifest})
     _prune(checkout, {row["file"] for row in manifest.values()})
 
 
@@ -211,16 +198,10 @@ def _alone(checkout: Checkout) -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and do it."""
-    parser = argparse.ArgumentParser(
-        prog="artefacts", description="Lock, fetch, pack and verify what hosts receive."
-    )
+    parser = argparse.ArgumentParser(prog="artefacts", description="Lock, fetch, pack and verify what hosts receive.")
     parser.add_argument("command", choices=["all", "lock", "fetch", "pack", "verify", "vendor"])
-    parser.add_argument(
-        "--arch", choices=sorted(packing.PLATFORMS), default=platform.machine(), help="of the hosts"
-    )
-    parser.add_argument(
-        "--upgrade", action="store_true", help="lock: move Python distributions to newer versions"
-    )
+    parser.add_argument("--arch", choices=sorted(packing.PLATFORMS), default=platform.machine(), help="of the hosts")
+    parser.add_argument("--upgrade", action="store_true", help="lock: move Python distributions to newer versions")
     options = parser.parse_args(arguments)
     checkout = Checkout.at(ROOT)
     with _alone(checkout):

@@ -83,9 +83,7 @@ def resolve(plugin: str, roots: Mapping[str, Sequence[Coordinate]]) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="maven-") as name:
         work = Path(name)
         modules = {
-            f"m{number}": "<dependencies>"
-            + "".join(c.xml("dependency") for c in coordinates)
-            + "</dependencies>"
+            f"m{number}": "<dependencies>" + "".join(c.xml("dependency") for c in coordinates) + "</dependencies>"
             for number, coordinates in enumerate(roots.values())
         }
         _write_projects(work, modules)
@@ -148,9 +146,7 @@ def _check(expected: Mapping[Coordinate, str], folder: Path, remedy: str) -> Non
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(sha256, (folder / c.file_name for c in expected))
         wrong = [
-            (c, want, have)
-            for (c, want), have in zip(expected.items(), found, strict=True)
-            if want not in ("", have)
+            (c, want, have) for (c, want), have in zip(expected.items(), found, strict=True) if want not in ("", have)
         ]
     if not wrong:
         return
@@ -210,9 +206,7 @@ def _copying_xml(plugin: str, configuration: str) -> str:
 def _mvn(work: Path, arguments: Iterable[str]) -> subprocess.Popen[str]:
     client = shutil.which("mvn")
     if client is None:
-        raise Problem(
-            "mvn is not installed. `tools/bootstrap.sh control` installs it (Debian package maven)."
-        )
+        raise Problem("mvn is not installed. `tools/bootstrap.sh control` installs it (Debian package maven).")
     command = [client, "-B", "-ntp", "-T", str(PARALLEL), "-f", str(work / "pom.xml"), *arguments]
     with (work / "mvn.log").open("w") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)

@@ -5,11 +5,12 @@ It shares no code with the jobs and follows the written rules only, so that two 
     python -m tools.oracle data/input            # totals to stderr, rows as CSV to stdout
     python -m tools.oracle data/input --json     # both as one JSON object
 
-Rules: column names without case and outer spaces, with aliases; dates as ISO date, ISO timestamp (no zone
-means UTC) or yyyyMMdd; a blank amount is quantity times unit price; a blank product is UNKNOWN. Quarantined are
-rows with another number of fields than the header, without usable date, with unusable or negative amount, and
-orders that say something else than an earlier row of the same file. The same order again with the same content
-counts once; other content in a later file (by name) replaces what the earlier file said.
+Rules: column names without case and outer spaces, with aliases; dates as ISO date, ISO timestamp (no
+zone means UTC) or yyyyMMdd; a blank amount is quantity times unit price; a blank product is UNKNOWN.
+Quarantined are rows with another number of fields than the header, without usable date, with unusable or
+negative amount, and orders that say something else than an earlier row of the same file. The same order
+again with the same content counts once; other content in a later file (by name) replaces what the
+earlier file said.
 """
 
 from __future__ import annotations
@@ -224,9 +225,7 @@ def _load(database: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _column(header: list[str], names: Iterable[str]) -> str:
     """SQL for the first of the columns that is there and not blank; NULL for a malformed row."""
-    positions = [
-        position for name in names for position, other in enumerate(header, start=1) if other == name
-    ]
+    positions = [position for name in names for position, other in enumerate(header, start=1) if other == name]
     values = [f"nullif(trim(unquoted(fields(text)[{position}])), '')" for position in positions]
     return f"CASE WHEN ok THEN coalesce({', '.join(values)}, '') END" if values else "''"
 
@@ -287,9 +286,7 @@ def compare(
         else:
             differences.extend(
                 f"{name}: {column} is {got_value}, expected {wanted_value}"
-                for column, wanted_value, got_value in zip(
-                    DailyRevenue._fields, wanted[key], found[key], strict=True
-                )
+                for column, wanted_value, got_value in zip(DailyRevenue._fields, wanted[key], found[key], strict=True)
                 if wanted_value != got_value
             )
     return differences

@@ -42,9 +42,7 @@ def inputs(checkout: Checkout, product: Product, jars: Jars, arch: str) -> str:
         {
             "format": FORMAT,
             "row": vars(product),
-            "jars": {
-                folder: {str(c): digest for c, digest in locked.items()} for folder, locked in jars.items()
-            },
+            "jars": {folder: {str(c): digest for c, digest in locked.items()} for folder, locked in jars.items()},
             "requirements": [_existing(checkout.root / text, product).read_text() for text in texts],
             "arch": arch if product.requirements else "",
             "python": sys.version_info[:2] == HOST_PYTHON,
@@ -161,9 +159,7 @@ def _install(root: Path, product: Product, stage: Path, arch: str) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Problem(
-            f"{product.requirements} could not be installed for {product.name}:\n{done.stderr.strip()}"
-        )
+        raise Problem(f"{product.requirements} could not be installed for {product.name}:\n{done.stderr.strip()}")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -175,9 +171,7 @@ def _unpack(jar: Path, members: Mapping[str, str], stage: Path) -> None:
     """Take members out of a jar: a file, or a folder with all in it."""
     with zipfile.ZipFile(jar) as archive:
         for member, target in members.items():
-            found = [
-                n for n in archive.namelist() if n == member or (n.startswith(f"{member}/") and n[-1] != "/")
-            ]
+            found = [n for n in archive.namelist() if n == member or (n.startswith(f"{member}/") and n[-1] != "/")]
             if not found:
                 raise Problem(f"{jar} holds no {member}; correct tools/artefacts.toml.")
             for name in found:

@@ -64,9 +64,7 @@ class Inventory:
         """
         if not folder.is_dir():
             others = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
-            raise Problem(
-                f"There is no inventory {folder}. Take one of: {', '.join(others) or 'none is there'}."
-            )
+            raise Problem(f"There is no inventory {folder}. Take one of: {', '.join(others) or 'none is there'}.")
         command = [
             str(Path(sys.executable).with_name("ansible-inventory")),
             "--inventory",
@@ -94,9 +92,7 @@ class Inventory:
     @property
     def published(self) -> dict[str, Mapping[str, Any]]:
         """Rows of lab_publish, by UI; each row has port, host and target."""
-        rows: dict[str, Any] = next(
-            (v["lab_publish"] for v in self.hosts.values() if v.get("lab_publish")), {}
-        )
+        rows: dict[str, Any] = next((v["lab_publish"] for v in self.hosts.values() if v.get("lab_publish")), {})
         return {name: row for name, row in rows.items() if isinstance(row, dict)}
 
 
@@ -142,9 +138,7 @@ def _groups(inventory: Inventory) -> Iterator[str]:
         if not inventory.groups.get(group):
             others = [name for name in inventory.groups if name not in REQUIRED_GROUPS]
             near = get_close_matches(group, others, n=1)
-            yield f"Group {group} has no host." + (
-                f" Is {near[0]} meant for it?" if near else " Put one into it."
-            )
+            yield f"Group {group} has no host." + (f" Is {near[0]} meant for it?" if near else " Put one into it.")
     for group, reason in ONE_HOST_ONLY.items():
         hosts = inventory.groups.get(group, [])
         if len(hosts) > 1:
@@ -261,9 +255,7 @@ def _holder(port: int) -> str:
     """Who listens there, as far as this user may know it."""
     if not shutil.which("ss"):
         return ""
-    listing = subprocess.run(
-        ["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=False
-    )
+    listing = subprocess.run(["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=False)
     _, found, users = listing.stdout.partition("users:")
     return f" by {users.split(maxsplit=1)[0]}" if found else ""
 
@@ -272,10 +264,7 @@ def _may_become_root() -> bool:
     if os.geteuid() == 0:
         return True
     sudo = shutil.which("sudo")
-    return (
-        bool(sudo)
-        and subprocess.run([str(sudo), "-n", "true"], capture_output=True, check=False).returncode == 0
-    )
+    return bool(sudo) and subprocess.run([str(sudo), "-n", "true"], capture_output=True, check=False).returncode == 0
 
 
 def _state(lab: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Run it from the root of the repository:
     python -m tools.sample_data --month 2025-09 --rows 4000 --seed 20250901 --out data/input
 
 Four files come out, each as another till system would write it (names and order of the columns, form of the
-dates), and `products.csv`. The dirt: blank, negative and unreadable amounts, blank products, dates without use,
+dates), and `products.csv`. The dirt: blank, negative and unreadable amounts, blank products, unusable dates,
 rows with too few and too many fields, repeated orders, one order that says two things, and a product that is
 not in `products.csv`.
 """
@@ -207,9 +207,7 @@ def add_special_cases(parts: list[list[Order]]) -> None:
     second.insert(0, first[-1])
     # After midnight in Vienna, still the day before in UTC.
     late = third[0]
-    fourth.append(
-        replace(late, order_id=f"{late.order_id}-N", date_text=f"{late.at:%Y-%m-%d}T00:30:00+02:00")
-    )
+    fourth.append(replace(late, order_id=f"{late.order_id}-N", date_text=f"{late.at:%Y-%m-%d}T00:30:00+02:00"))
     for position, text in ((10, "yesterday"), (20, ""), (30, f"{fourth[0].at:%Y}-13-45")):
         fourth[position] = replace(fourth[position], date_text=text)
 
@@ -257,9 +255,7 @@ def to_csv(rows: list[list[str]]) -> str:
 
 def products_csv() -> str:
     """The catalogue: product, category, brand."""
-    return to_csv(
-        [["product", "category", "brand"], *([name, kind, brand] for name, kind, brand, _ in PRODUCTS)]
-    )
+    return to_csv([["product", "category", "brand"], *([name, kind, brand] for name, kind, brand, _ in PRODUCTS)])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -267,9 +263,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make a month of dirty retail transactions.")
     parser.add_argument("--seed", type=int, default=20250901)
     parser.add_argument("--month", default="2025-09", help="YYYY-MM (default %(default)s)")
-    parser.add_argument(
-        "--rows", type=int, default=4000, help="about how many transactions (default %(default)s)"
-    )
+    parser.add_argument("--rows", type=int, default=4000, help="about how many transactions (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("data/input"), help="folder (default %(default)s)")
     options = parser.parse_args(argv)
     try:

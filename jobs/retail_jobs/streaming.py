@@ -63,9 +63,7 @@ def read_records(messages: DataFrame) -> DataFrame:
     return events.select(
         *cleaning.canonical_fields((name, _value(name)) for name in names),
         F.coalesce(_value("_raw"), "text").alias("raw"),
-        F.when(F.col("event").isNull(), "bad_json")
-        .when(_value("_raw").isNotNull(), "malformed_row")
-        .alias("fault"),
+        F.when(F.col("event").isNull(), "bad_json").when(_value("_raw").isNotNull(), "malformed_row").alias("fault"),
         # An event without an id is itself: nothing tells that it came before.
         F.coalesce(_value("event_id"), position).alias("event_id"),
         "arrived",
@@ -115,9 +113,7 @@ def live_messages(windows: DataFrame) -> DataFrame:
             _iso(F.current_timestamp()).alias("updated_at"),
         )
     )
-    return windows.select(
-        F.concat_ws("|", "product", _iso("window_start")).alias("key"), value.alias("value")
-    )
+    return windows.select(F.concat_ws("|", "product", _iso("window_start")).alias("key"), value.alias("value"))
 
 
 class Streaming:
@@ -144,15 +140,11 @@ class Streaming:
 
         closed = revenue_windows(good, settings.watermark).writeStream.outputMode("append")
         folder = settings.stream_output_path
-        self._start(
-            "closed", closed.foreachBatch(self._writer(folder)), settings.slow_trigger_seconds, folder
-        )
+        self._start("closed", closed.foreachBatch(self._writer(folder)), settings.slow_trigger_seconds, folder)
 
         bad = cleaning.quarantined(events.where(~cleaning.is_clean()), self.run_id).writeStream
         folder = f"{settings.quarantine_path}/streaming"
-        self._start(
-            "quarantine", bad.foreachBatch(self._writer(folder)), settings.slow_trigger_seconds, folder
-        )
+        self._start("quarantine", bad.foreachBatch(self._writer(folder)), settings.slow_trigger_seconds, folder)
 
     def _messages(self) -> DataFrame:
         settings = self.settings

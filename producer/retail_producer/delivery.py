@@ -79,9 +79,7 @@ class Delivery:
             if self._stopping():
                 return False
             try:
-                self._producer.produce(
-                    self._topic, key=event.key, value=event.value, on_delivery=self._on_delivery
-                )
+                self._producer.produce(self._topic, key=event.key, value=event.value, on_delivery=self._on_delivery)
                 break
             except BufferError:
                 self._poll(self.POLL)

@@ -90,24 +90,18 @@ def tables(folder: Path) -> list[Table]:
         ConfigurationError: There is nothing to send, or a file is not a table of transactions.
     """
     if not folder.is_dir():
-        raise ConfigurationError(
-            f"there is no folder {folder}: set INPUT_PATH or --input to a folder of CSVs"
-        )
+        raise ConfigurationError(f"there is no folder {folder}: set INPUT_PATH or --input to a folder of CSVs")
     files = sorted(
         path
         for path in folder.iterdir()
         if path.suffix.lower() == ".csv" and path.name.lower() not in NOT_TRANSACTIONS and path.is_file()
     )
     if not files:
-        raise ConfigurationError(
-            f"no transaction CSV in {folder}: put at least one *.csv with a header there"
-        )
+        raise ConfigurationError(f"no transaction CSV in {folder}: put at least one *.csv with a header there")
     found = [table for path in files if (table := _table(path)) is not None]
     if not found:
         names = ", ".join(path.name for path in files)
-        raise ConfigurationError(
-            f"no data row in {folder} ({names}): add rows below the header, or another CSV"
-        )
+        raise ConfigurationError(f"no data row in {folder} ({names}): add rows below the header, or another CSV")
     return found
 
 

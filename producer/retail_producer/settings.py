@@ -13,9 +13,7 @@ class ConfigurationError(Exception):
     """What was asked for cannot work, now or after a restart; the text says what to do."""
 
 
-HostPorts = Annotated[
-    str, StringConstraints(strip_whitespace=True, pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$")
-]
+HostPorts = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$")]
 
 
 class Settings(BaseSettings):
@@ -59,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="events per second, 0 as fast as possible (EVENTS_PER_SECOND)",
     )
-    parser.add_argument(
-        "--loop", action=argparse.BooleanOptionalAction, help="start over after the last file (LOOP)"
-    )
+    parser.add_argument("--loop", action=argparse.BooleanOptionalAction, help="start over after the last file (LOOP)")
     parser.add_argument("--event-time", choices=["now", "original"], help="time of the events (EVENT_TIME)")
     parser.add_argument("--input", dest="input_path", metavar="FOLDER", help="folder of CSVs (INPUT_PATH)")
     parser.add_argument(

@@ -114,17 +114,13 @@ def test_forms_of_dates_are_taken_to_utc(write: Write, written: str, day: str) -
         ("7", "0.1", "", "0.70"),
     ],
 )
-def test_money_is_exact_and_rounded_half_up(
-    write: Write, quantity: str, price: str, amount: str, revenue: str
-) -> None:
+def test_money_is_exact_and_rounded_half_up(write: Write, quantity: str, price: str, amount: str, revenue: str) -> None:
     folder = write(a=HEADER + f"1,2025-09-01,S1,Bern,Milk,{quantity},{price},{amount}\n")
     assert [found.revenue for found in compute(folder).rows] == [Decimal(revenue)]
 
 
 def test_aliases_and_order_of_columns(write: Write) -> None:
-    folder = write(
-        a="\ufeff Total ,ITEM,Order_Time,quantity,Price,order_id\r\n3.00,Milk,20250901,2,1.50,1\r\n"
-    )
+    folder = write(a="\ufeff Total ,ITEM,Order_Time,quantity,Price,order_id\r\n3.00,Milk,20250901,2,1.50,1\r\n")
     assert compute(folder).rows == [row("2025-09-01", "Milk", 1, 2, "3.00")]
 
 
@@ -137,9 +133,7 @@ def test_the_same_order_again_counts_once(write: Write) -> None:
 
 def test_an_order_that_says_two_things_in_a_file_the_first_counts(write: Write) -> None:
     answer = compute(
-        write(
-            a=HEADER + "1,2025-09-01,S1,Bern,Milk,2,1.50,3.00\n" + "1,2025-09-01,S1,Bern,Milk,3,1.50,4.50\n"
-        )
+        write(a=HEADER + "1,2025-09-01,S1,Bern,Milk,2,1.50,3.00\n" + "1,2025-09-01,S1,Bern,Milk,3,1.50,4.50\n")
     )
     assert answer.rows == [row("2025-09-01", "Milk", 1, 2, "3.00")]
     assert (answer.quarantined, answer.reasons) == (1, {"conflicting order": 1})

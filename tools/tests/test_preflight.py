@@ -146,11 +146,7 @@ def test_a_machine_that_fits(make: Make, tmp_path: Path) -> None:
 def test_all_objections_come_at_once(make: Make, tmp_path: Path) -> None:
     poor = Machine("riscv64", may_become_root=False, free_memory=2000, free_disk=3000)
     found = machine_says(make(), poor, tmp_path)
-    assert [
-        word
-        for word in ("riscv64", "sudo -v", "2000 MiB of memory", "3000 MiB of disk")
-        if word in str(found)
-    ]
+    assert [word for word in ("riscv64", "sudo -v", "2000 MiB of memory", "3000 MiB of disk") if word in str(found)]
     assert len(found) == 4
 
 
@@ -199,9 +195,7 @@ def test_a_lab_that_runs_holds_its_ports_and_memory_itself(make: Make, tmp_path:
 def test_a_lab_that_was_killed_holds_nothing(make: Make, tmp_path: Path, taken: int) -> None:
     inventory = make(lab_publish={"dashboard": {"port": taken, "host": "edge1", "target": 5000}})
     gone = own_process() | {"start": 1}
-    (tmp_path / "state.json").write_text(
-        json.dumps({"keeper": gone, "ports": {str(taken): {"process": gone}}})
-    )
+    (tmp_path / "state.json").write_text(json.dumps({"keeper": gone, "ports": {str(taken): {"process": gone}}}))
     assert len(machine_says(inventory, Machine("x86_64", True, 100, 100_000), tmp_path)) == 2
 
 

@@ -104,9 +104,7 @@ def categories(table: pa.Table, filters: Filters) -> Answer:
     }
 
 
-def windows(
-    live: Iterable[Window], category_of: Mapping[str, str], now: datetime, filters: Filters
-) -> Answer:
+def windows(live: Iterable[Window], category_of: Mapping[str, str], now: datetime, filters: Filters) -> Answer:
     """Live windows by product, with the sums by window; newest window first.
 
     Args:

@@ -56,9 +56,7 @@ def server(month: Path, tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "gunicorn", "-c", "python:retail_webapp.gunicorn_conf"]
     log = tmp_path / "gunicorn.log"
     with log.open("w") as out:
-        process = subprocess.Popen(
-            [*command, "retail_webapp:create_app()"], env=environment, stdout=out, stderr=out
-        )
+        process = subprocess.Popen([*command, "retail_webapp:create_app()"], env=environment, stdout=out, stderr=out)
         try:
             wait_for(f"http://{address}/healthz", log)
             yield f"http://{address}"

@@ -109,9 +109,7 @@ def test_a_store_that_cannot_be_opened_is_tried_again(month: Path) -> None:
     source = make_source(open_store)
     source.refresh()
     assert source.snapshot() is None
-    assert source.report().notice == (
-        "HDFS cannot be read (NameNode refused): nothing to show yet; trying again."
-    )
+    assert source.report().notice == ("HDFS cannot be read (NameNode refused): nothing to show yet; trying again.")
     source.refresh()
     assert source.report().state is State.OK
 

@@ -29,9 +29,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             steps.touch()
             arguments["lab"] = {**arguments.get("lab", {}), "owner": _owner(), "steps": str(steps)}
             with _shown(steps):
-                answer = self._execute_module(
-                    module_name="lab_hosts", module_args=arguments, task_vars=task_vars
-                )
+                answer = self._execute_module(module_name="lab_hosts", module_args=arguments, task_vars=task_vars)
         return {**result, **answer}
 
 

@@ -212,9 +212,7 @@ class LiveSource:
         except BadMessageError as error:
             self._bad += 1
             if self._bad <= 5:
-                log.warning(
-                    "live topic: message %s/%s left out: %s", message.partition(), message.offset(), error
-                )
+                log.warning("live topic: message %s/%s left out: %s", message.partition(), message.offset(), error)
 
     def _publish(self, windows: dict[bytes, Window], changed: bool) -> None:
         """Show a new snapshot when a message came, or a minute passed and a window may have ended."""

@@ -79,11 +79,7 @@ class HdfsStore:
         """See Store."""
         statuses = self._client.list_status(self._folder, recursive=True)
         prefix = self._folder + "/"
-        return [
-            FileEntry(s.path.removeprefix(prefix), s.length, s.modification_time)
-            for s in statuses
-            if not s.isdir
-        ]
+        return [FileEntry(s.path.removeprefix(prefix), s.length, s.modification_time) for s in statuses if not s.isdir]
 
     def read(self, path: str) -> bytes:
         """See Store."""

@@ -118,9 +118,7 @@ def _wait_for(lab: Lab, host: Host, deadline: float, ended: Callable[[str], str]
         state, _, failed = done.stdout.partition("\n")
         if state in _READY:
             return ", ".join(line.split()[0] for line in failed.splitlines() if line.split())
-        said = (
-            (done.stderr.strip() or state).splitlines()[-1] if (done.stderr.strip() or state) else "no answer"
-        )
+        said = (done.stderr.strip() or state).splitlines()[-1] if (done.stderr.strip() or state) else "no answer"
         time.sleep(0.2)
     raise LabError(
         f"Host {host.name} ({host.address}) was not ready in time (last: {said or 'no answer'}); "

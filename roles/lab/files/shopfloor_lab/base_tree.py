@@ -96,9 +96,7 @@ def _build(target: Path, wanted: Recipe, lock: int, progress: Progress) -> None:
     part = target.with_name(target.name + ".part")
     (part / "tmp").mkdir(parents=True)
     log = target.with_name(target.name + ".log")
-    progress.change(
-        f"building the base tree, Debian {SUITE} with {len(wanted.packages)} packages (log: {log})"
-    )
+    progress.change(f"building the base tree, Debian {SUITE} with {len(wanted.packages)} packages (log: {log})")
     # A mount namespace of its own: whatever ends the build also ends its mounts.
     command = [
         "unshare",
@@ -142,9 +140,7 @@ def _build(target: Path, wanted: Recipe, lock: int, progress: Progress) -> None:
                 progress.say(f"  {line[3:].strip()}")
     if process.wait() != 0:
         said = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("E")]
-        raise LabError(
-            f"The base tree could not be built: {' / '.join(said[:3]) or 'no reason given'} (all in {log})."
-        )
+        raise LabError(f"The base tree could not be built: {' / '.join(said[:3]) or 'no reason given'} (all in {log}).")
     (part / "tree").rename(target)
     remove_tree(part)
     progress.say(f"base tree ready: {target}")
@@ -162,18 +158,12 @@ def _sources() -> str:
     found = {(uri, release) for uri, release, component in rows if release in _SUITES and component == "main"}
     if SUITE not in {release for _, release in found}:
         return ""
-    return "".join(
-        f"deb {uri} {release} main\n" for uri, release in sorted(found, key=lambda row: (row[1], row[0]))
-    )
+    return "".join(f"deb {uri} {release} main\n" for uri, release in sorted(found, key=lambda row: (row[1], row[0])))
 
 
 def _proxies() -> list[str]:
     """The proxies that apt uses on this machine, from its configuration or the environment."""
-    found = {
-        option: os.environ[variable]
-        for variable, option in _PROXY_VARIABLES.items()
-        if os.environ.get(variable)
-    }
+    found = {option: os.environ[variable] for variable, option in _PROXY_VARIABLES.items() if os.environ.get(variable)}
     if shutil.which("apt-config") is not None:
         for line in run(["apt-config", "dump", "--format", "%f\t%v%n"]).splitlines():
             option, _, value = line.partition("\t")

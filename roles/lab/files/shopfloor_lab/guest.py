@@ -27,6 +27,7 @@ class GuestFile:
     content: str
     mode: int = 0o644
     owner: int = 0
+    group: int = 0
 
 
 def mount(lab: Lab, host: Host, base: Path) -> bool:
@@ -55,14 +56,14 @@ def mount(lab: Lab, host: Host, base: Path) -> bool:
 def write_files(lab: Lab, host: Host, public_key: str, host_key: str) -> list[str]:
     """Bring the lab's files in a mounted tree to their content; gives the paths that were not."""
     tree = lab.host_tree(host.name)
-    with _opened(tree) as top:
-        written = [file.path for file in _files(lab, host, public_key, host_key) if _write(top, file)]
+    with opened(tree) as top:
+        written = [file.path for file in _files(lab, host, public_key, host_key) if write(top, file)]
         machine_id = GuestFile("etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
-        if len(_read(top, machine_id.path) or "") < 32 and _write(top, machine_id):
+        if len(_read(top, machine_id.path) or "") < 32 and write(top, machine_id):
             written.append(machine_id.path)
         # Only so that a fresh host knows its own name; from then on the file belongs to the deployment.
         names = GuestFile("etc/hosts", f"127.0.0.1 localhost\n{host.address} {host.name}\n")
-        if host.name not in (_read(top, names.path) or "").split() and _write(top, names):
+        if host.name not in (_read(top, names.path) or "").split() and write(top, names):
             written.append(names.path)
     return written
 
@@ -82,7 +83,7 @@ IPv6AcceptRA=no
         GuestFile("etc/systemd/network/10-host0.network", network),
         GuestFile("etc/resolv.conf", _resolv_conf()),
         GuestFile("etc/ssh/ssh_host_ed25519_key", host_key, 0o600),
-        GuestFile("home/ops/.ssh/authorized_keys", public_key, 0o600, _OPS),
+        GuestFile("home/ops/.ssh/authorized_keys", public_key, 0o600, _OPS, _OPS),
     ]
 
 
@@ -94,14 +95,13 @@ def _resolv_conf() -> str:
             reachable = [server for server in servers if not ip_address(server.partition("%")[0]).is_loopback]
             if reachable:
                 options = [line for line in lines if line.startswith(("search ", "options "))]
-                return "".join(
-                    f"{line}\n" for line in [*(f"nameserver {server}" for server in reachable), *options]
-                )
+                return "".join(f"{line}\n" for line in [*(f"nameserver {server}" for server in reachable), *options])
     return "# This machine has no resolver that a host can reach.\n"
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def opened(path: Path) -> Iterator[int]:
+    """Give a descriptor of a folder, for `write`."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield handle
@@ -131,7 +131,12 @@ def _read(top: int, path: str) -> str | None:
     return None
 
 
-def _write(top: int, file: GuestFile) -> bool:
+def write(top: int, file: GuestFile) -> bool:
+    """Bring a file below the folder `top` to its content, mode and owner; says whether it was not so.
+
+    Raises:
+        OSError: a folder on its path is missing or a link.
+    """
     name = Path(file.path).name
     with _parent(top, file.path) as folder:
         if _read(top, file.path) == file.content:
@@ -141,12 +146,10 @@ def _write(top: int, file: GuestFile) -> bool:
         fresh = f".{name}.lab"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(fresh, dir_fd=folder)
-        handle = os.open(
-            fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode, dir_fd=folder
-        )
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode, dir_fd=folder)
         with os.fdopen(handle, "w", encoding="utf-8") as output:
             output.write(file.content)
             os.fchmod(output.fileno(), file.mode)
-            os.fchown(output.fileno(), file.owner, file.owner)
+            os.fchown(output.fileno(), file.owner, file.group)
         os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
     return True

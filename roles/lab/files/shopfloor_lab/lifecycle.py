@@ -228,9 +228,7 @@ def _refuse_taken_ports(lab: Lab, state: dict[str, Any]) -> None:
                 probe.bind(("127.0.0.1", row.port))
             except OSError as error:
                 taken = error.errno == errno.EADDRINUSE
-                why = (
-                    f"is in use by {_holder(lab, row.port)}" if taken else f"cannot be used: {error.strerror}"
-                )
+                why = f"is in use by {_holder(lab, row.port)}" if taken else f"cannot be used: {error.strerror}"
                 raise LabError(
                     f"Port {row.port} of this machine ({row.name}) {why}. Stop that, or change "
                     f"lab_publish.{row.name}.port in inventories/{lab.name}."

@@ -60,9 +60,7 @@ def boot_id() -> str:
 
 def alive(known: dict[str, Any] | None) -> bool:
     """Whether the process that `identity` described still runs."""
-    return known is not None and identity(int(known["pid"])) == {
-        key: known[key] for key in ("pid", "start", "boot")
-    }
+    return known is not None and identity(int(known["pid"])) == {key: known[key] for key in ("pid", "start", "boot")}
 
 
 def mounts_below(folder: Path) -> list[Path]:
@@ -76,9 +74,7 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def _unescape(field: str) -> str:
-    raw = re.sub(
-        rb"\\([0-7]{3})", lambda hit: bytes([int(hit.group(1), 8)]), field.encode("utf-8", "surrogateescape")
-    )
+    raw = re.sub(rb"\\([0-7]{3})", lambda hit: bytes([int(hit.group(1), 8)]), field.encode("utf-8", "surrogateescape"))
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -103,9 +99,7 @@ def remove_tree(folder: Path) -> bool:
         return False
     mounted = mounts_below(folder)
     if mounted:
-        raise LabError(
-            f"{mounted[0]} is still mounted, so {folder} was not deleted: stop what uses it, then go on."
-        )
+        raise LabError(f"{mounted[0]} is still mounted, so {folder} was not deleted: stop what uses it, then go on.")
     run(["rm", "-rf", "--one-file-system", "--", folder])
     return True
 
@@ -177,9 +171,7 @@ def kill_cgroups(folders: Sequence[Path], patience: float) -> None:
         for pid in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    raise LabError(
-        f"Processes {sorted(cgroup_members(folders))} of the lab cannot be ended; restart this machine."
-    )
+    raise LabError(f"Processes {sorted(cgroup_members(folders))} of the lab cannot be ended; restart this machine.")
 
 
 def _until(seconds: float, step: float = 0.05) -> Iterator[None]:

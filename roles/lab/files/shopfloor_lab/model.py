@@ -104,12 +104,9 @@ def to_dict(lab: Lab) -> dict[str, Any]:
         "owner": list(lab.owner),
         "subnet": str(lab.subnet),
         "hosts": [
-            {"name": host.name, "address": str(host.address), "memory_mib": host.memory_mib}
-            for host in lab.hosts
+            {"name": host.name, "address": str(host.address), "memory_mib": host.memory_mib} for host in lab.hosts
         ],
-        "publish": {
-            row.name: {"port": row.port, "host": row.host, "target": row.target} for row in lab.publications
-        },
+        "publish": {row.name: {"port": row.port, "host": row.host, "target": row.target} for row in lab.publications},
     }
 
 
@@ -149,9 +146,7 @@ def check_place(name: str, root: Path) -> tuple[str, Path]:
         LabError: one of them cannot be used.
     """
     if not _LAB_NAME.fullmatch(name):
-        raise LabError(
-            f"'{name}' cannot name a lab: use small letters, digits and '-', a letter first, 40 at most."
-        )
+        raise LabError(f"'{name}' cannot name a lab: use small letters, digits and '-', a letter first, 40 at most.")
     if not root.is_absolute() or _MOUNT_SEPARATORS & set(str(root)):
         raise LabError(
             f"The checkout's path {str(root)!r} cannot be mounted: move it to one without ':', ',', quotes "
@@ -178,9 +173,7 @@ def _host(row: dict[str, Any]) -> Host:
 def _published(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
     rows = raw.get("publish") or {}
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
-        raise LabError(
-            "lab_publish must hold rows such as {dashboard: {port: 5000, host: edge1, target: 5000}}."
-        )
+        raise LabError("lab_publish must hold rows such as {dashboard: {port: 5000, host: edge1, target: 5000}}.")
     return rows
 
 
@@ -222,9 +215,7 @@ def _subnet(raw: object, hosts: tuple[Host, ...]) -> IPv4Network:
     reserved = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
     for host in hosts:
         if host.address not in subnet:
-            raise LabError(
-                f"Host {host.name} has address {host.address}, outside of the lab's subnet {subnet}."
-            )
+            raise LabError(f"Host {host.name} has address {host.address}, outside of the lab's subnet {subnet}.")
         if host.address in reserved:
             raise LabError(
                 f"Host {host.name} has address {host.address}, which the subnet {subnet} needs for itself "

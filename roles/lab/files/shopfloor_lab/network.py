@@ -145,7 +145,8 @@ def refuse_overlap(lab: Lab) -> None:
         )
 
 
-def _rules(lab: Lab) -> str:
+def rules(lab: Lab) -> str:
+    """The lab's nftables table: its way outward, and no way in but for answers."""
     body = f"""
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
@@ -162,7 +163,7 @@ def _rules(lab: Lab) -> str:
 
 
 def _install_rules(lab: Lab) -> bool:
-    wanted = _rules(lab)
+    wanted = rules(lab)
     if lab.table in _tables():
         present = run(["nft", "list", "table", "ip", lab.table])
         comment = wanted.splitlines()[1].strip()
@@ -218,6 +219,4 @@ def _machine_wide_lock() -> Iterator[None]:
                 continue
             yield
             return
-    raise LabError(
-        "Another lab has been changing this machine's network for a minute: wait for it, then go on."
-    )
+    raise LabError("Another lab has been changing this machine's network for a minute: wait for it, then go on.")

@@ -1,0 +1,2 @@
+class JobError(Exception):
+    """The job cannot go on; the message is one sentence that says what to do."""

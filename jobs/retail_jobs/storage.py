@@ -1,0 +1,174 @@
+"""Files on HDFS or on the local disk, through the Hadoop client that Spark brings."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """One file: full path as Hadoop writes it, length in bytes, time of change in ms since 1970."""
+
+    path: str
+    length: int
+    modified: int
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+class Storage:
+    """What publication needs of a file system; every path may have a scheme."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._jvm: Any = spark._jvm
+        self._conf: Any = spark._jsc.hadoopConfiguration()
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder is there."""
+        return bool(self._fs(path).exists(self._path(path)))
+
+    def files(self, folder: str, recursive: bool = False) -> list[FileInfo]:
+        """Files in a folder sorted by path; none when the folder is not there.
+
+        Hidden files (leading dot or underscore) are left out.
+        """
+        if not self.exists(folder):
+            return []
+        found = []
+        listing = self._fs(folder).listFiles(self._path(folder), recursive)
+        while listing.hasNext():
+            status = listing.next()
+            info = FileInfo(status.getPath().toString(), status.getLen(), status.getModificationTime())
+            if not info.name.startswith((".", "_")):
+                found.append(info)
+        return sorted(found, key=lambda info: info.path)
+
+    def folders(self, folder: str) -> list[str]:
+        """Paths of the folders inside a folder, sorted; none when it is not there."""
+        if not self.exists(folder):
+            return []
+        statuses = self._fs(folder).listStatus(self._path(folder))
+        return sorted(status.getPath().toString() for status in statuses if status.isDirectory())
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder and those above it, if need be."""
+        self._fs(folder).mkdirs(self._path(folder))
+
+    def delete(self, path: str) -> None:
+        """Remove a file or a whole folder; nothing happens when it is not there."""
+        self._fs(path).delete(self._path(path), True)
+
+    def replace(self, source: str, target: str) -> None:
+        """Move a file over another one in a single step; the folder of the target is made if need be."""
+        self.make_folder(target.rsplit("/", 1)[0])
+        if local := self._local(source):
+            # Hadoop's local file system would delete the target first.
+            os.replace(local, self._local(target) or target)  # noqa: PTH105 - str and Path both come here
+            return
+        rename = self._jvm.org.apache.hadoop.fs.Options.Rename
+        options = self._jvm.java.lang.reflect.Array.newInstance(rename.OVERWRITE.getClass(), 1)
+        options[0] = rename.OVERWRITE
+        self._context(target).rename(self._path(source), self._path(target), options)
+
+    def read_text(self, path: str) -> str | None:
+        """Content of a UTF-8 file, or None when it is not there."""
+        if not self.exists(path):
+            return None
+        stream = self._fs(path).open(self._path(path))
+        try:
+            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream)).decode("utf-8", "replace")
+        finally:
+            stream.close()
+
+    def write_text(self, path: str, text: str) -> None:
+        """Write a UTF-8 file; readers see the old content or the new one."""
+        self.write_bytes(path, text.encode())
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a file; readers see the old content or the new one."""
+        folder, name = path.rsplit("/", 1)
+        partial = f"{folder}/.{name}.partial"
+        stream = self._fs(partial).create(self._path(partial), True)
+        try:
+            stream.write(content)
+        finally:
+            stream.close()
+        self.replace(partial, path)
+
+    def create_new(self, path: str, text: str) -> bool:
+        """Write a file unless it exists; the file system decides who of two writers wins."""
+        self.make_folder(path.rsplit("/", 1)[0])
+        if local := self._local(path):
+            try:
+                with local.open("x", encoding="utf-8") as file:
+                    file.write(text)
+            except FileExistsError:
+                return False
+            return True
+        try:
+            stream = self._fs(path).create(self._path(path), False)
+        except Exception:
+            if self.exists(path):
+                return False
+            raise
+        stream.write(text.encode())
+        stream.close()
+        return True
+
+    def modified(self, path: str) -> int | None:
+        """Time of change in ms since 1970, or None when the file is not there."""
+        if not self.exists(path):
+            return None
+        return int(self._fs(path).getFileStatus(self._path(path)).getModificationTime())
+
+    def touch(self, path: str, when: int) -> None:
+        """Set the time of change, in ms since 1970."""
+        self._fs(path).setTimes(self._path(path), when, -1)
+
+    def first_line(self, path: str, limit: int = 1 << 20) -> str:
+        """The first line of a text file, unpacked by its ending (.gz), without a byte order mark.
+
+        Args:
+            path: the file.
+            limit: bytes of the line that are read at most.
+        """
+        stream = self._fs(path).open(self._path(path))
+        codec = self._jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(self._conf).getCodec(self._path(path))
+        if codec is not None:
+            stream = codec.createInputStream(stream)
+        reader = self._jvm.org.apache.hadoop.util.LineReader(stream)
+        try:
+            line = self._jvm.org.apache.hadoop.io.Text()
+            reader.readLine(line, limit)
+            return str(line.toString()).removeprefix("\ufeff")
+        finally:
+            reader.close()
+
+    def qualified(self, path: str) -> str:
+        """The path with its scheme and host."""
+        return str(self._fs(path).makeQualified(self._path(path)).toString())
+
+    def uri(self, path: str) -> str:
+        """The path as Spark's `_metadata.file_path` writes it."""
+        return str(self._path(path).toUri().toString())
+
+    def _path(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
+        return self._jvm.org.apache.hadoop.fs.Path(path)
+
+    def _fs(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
+        return self._path(path).getFileSystem(self._conf)
+
+    def _context(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
+        return self._jvm.org.apache.hadoop.fs.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
+
+    def _local(self, path: str) -> Path | None:
+        uri = self._fs(path).makeQualified(self._path(path)).toUri()
+        return Path(uri.getPath()) if uri.getScheme() == "file" else None

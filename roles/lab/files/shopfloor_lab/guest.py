@@ -55,16 +55,17 @@ def mount(lab: Lab, host: Host, base: Path) -> bool:
 
 def write_files(lab: Lab, host: Host, public_key: str, host_key: str) -> list[str]:
     """Bring the lab's files in a mounted tree to their content; gives the paths that were not."""
-    tree = lab.host_tree(host.name)
-    with opened(tree) as top:
-        written = [file.path for file in _files(lab, host, public_key, host_key) if write(top, file)]
-        machine_id = GuestFile("etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
-        if len(_read(top, machine_id.path) or "") < 32 and write(top, machine_id):
-            written.append(machine_id.path)
-        # Only so that a fresh host knows its own name; from then on the file belongs to the deployment.
-        names = GuestFile("etc/hosts", f"127.0.0.1 localhost\n{host.address} {host.name}\n")
-        if host.name not in (_read(top, names.path) or "").split() and write(top, names):
-            written.append(names.path)
+    written = []
+    with opened(lab.host_tree(host.name)) as top:
+        for file in [*_files(lab, host, public_key, host_key), *_first_files(top, host)]:
+            try:
+                if write(top, file):
+                    written.append(file.path)
+            except OSError as error:
+                raise LabError(
+                    f"Host {host.name} does not start: its /{file.path} cannot be written ({error.strerror}). "
+                    f"Repair it in {lab.host_home(host.name)}, or destroy the lab and make it anew."
+                ) from None
     return written
 
 
@@ -85,6 +86,16 @@ IPv6AcceptRA=no
         GuestFile("etc/ssh/ssh_host_ed25519_key", host_key, 0o600),
         GuestFile("home/ops/.ssh/authorized_keys", public_key, 0o600, _OPS, _OPS),
     ]
+
+
+def _first_files(top: int, host: Host) -> list[GuestFile]:
+    """What a host has to have and then keeps or gets from its deployment."""
+    first = []
+    if len(_read(top, "etc/machine-id") or "") < 32:
+        first.append(GuestFile("etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444))
+    if host.name not in (_read(top, "etc/hosts") or "").split():
+        first.append(GuestFile("etc/hosts", f"127.0.0.1 localhost\n{host.address} {host.name}\n"))
+    return first
 
 
 def _resolv_conf() -> str:

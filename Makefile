@@ -31,7 +31,7 @@ lab: setup preflight artefacts hosts ## from nothing to the running pipeline; go
 local: ## no root, no cluster: the batch on ./data, and the dashboard over it on PORT (5000)
 	@tools/bootstrap.sh local
 	@python -m tools.artefacts vendor
-	$(call step,Batch,USE_HDFS=false PYTHONPATH=jobs python -m retail_jobs.batch)
+	$(call step,Batch,USE_HDFS=false SPARK_LOCAL_IP=127.0.0.1 PYTHONPATH=jobs python -m retail_jobs.batch)
 	@echo; echo "Dashboard: http://localhost:$(PORT) (Ctrl-C ends it)"
 	@USE_HDFS=false PYTHONPATH=webapp DASHBOARD_BIND=127.0.0.1:$(PORT) \
 	  exec python -m gunicorn --config webapp/retail_webapp/gunicorn_conf.py 'retail_webapp:create_app()'
@@ -86,13 +86,11 @@ site: setup
 .PHONY: deploy
 deploy: artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere
 
-.PHONY: base hdfs kafka spark
+.PHONY: base hdfs kafka spark jobs producer dashboard
 base: ## names, journal, Java on every host
 hdfs: ## NameNode and DataNodes
 kafka: ## brokers, controller, topics
 spark: ## master, workers, history server
-
-.PHONY: jobs producer dashboard
 jobs: ## batch with its timer, and streaming
 producer: ## replay of the CSVs to Kafka
 dashboard: ## dashboard and nginx

@@ -11,10 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tools.oracle import compare, daily_revenue
-
 from tests.conftest import Cluster, run, wait_for
 from tests.labs import ROOT
+from tools.oracle import compare, daily_revenue
 
 HOSTS = ("master1", "worker1", "worker2", "edge1")
 UNITS = {

@@ -47,7 +47,10 @@ TRANSACTIONS_SCHEMA = (
     "order_id string, order_time timestamp, store_id string, store_city string, product string, quantity bigint, "
     "unit_price decimal(18,2), amount decimal(18,2), source string, order_date date"
 )
-ANALYSIS_SCHEMA = "product string, category string, brand string, orders bigint, quantity bigint, revenue decimal(18,2), order_date date"
+ANALYSIS_SCHEMA = (
+    "product string, category string, brand string, orders bigint, quantity bigint, revenue decimal(18,2), "
+    "order_date date"
+)
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
 CSV_HEADER = ",".join(cleaning.FIELDS)
 DAY_FILE = "part-0.parquet"

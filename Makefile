@@ -150,10 +150,6 @@ molecule: setup-test artefacts ## every product's role on hosts of its own, twic
 e2e: setup-test ## the whole cluster in a lab of its own
 	$(call step,End to end,pytest tests)
 
-.PHONY: bench-deploy
-bench-deploy: setup-test artefacts ## `make lab` against a bare shell sequence that does the same work
-	@python -m bench.deploy
-
 .PHONY: help
 help:
 	@awk 'BEGIN {FS = ":.*## "; print "make VERB [PROFILE=lab]"} \

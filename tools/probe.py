@@ -1,0 +1,66 @@
+"""What a host says about its units. Runs there, sent over SSH, with nothing but Python's library.
+
+    ssh HOST sudo python3 - kafka.service nginx.service < tools/probe.py
+
+Prints one JSON object: `now` (seconds since 1970), `memory` (bytes of all processes, shared pages counted
+once), `failed` (names of failed units), and `units`: by name the properties of `systemctl show` and `memory`.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROPERTIES = (
+    *("Id", "LoadState", "ActiveState", "SubState", "Result", "ExecMainStatus"),
+    *("ActiveEnterTimestamp", "StateChangeTimestamp", "ExecMainStartTimestamp", "ExecMainExitTimestamp"),
+    "NextElapseUSecRealtime",
+)
+
+
+def systemctl(*arguments: str) -> str:
+    """Output of systemctl."""
+    done = subprocess.run(["systemctl", "--no-pager", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def memory_by_unit() -> dict[str, int]:
+    """Bytes by unit, from the proportional set size of its processes; "" for processes of no unit.
+
+    Memory accounting of the kernel would be simpler, but hosts in containers do not always have it.
+    """
+    found: dict[str, int] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            groups = (process / "cgroup").read_text()
+            pss = re.search(r"^Pss:\s+(\d+) kB", (process / "smaps_rollup").read_text(), re.MULTILINE)
+        except OSError:  # it ended meanwhile, or is a thread of the kernel
+            continue
+        units = re.findall(r"/([^/\n]+\.service)", groups)
+        name = units[-1] if units else ""
+        found[name] = found.get(name, 0) + (int(pss.group(1)) * 1024 if pss else 0)
+    return found
+
+
+def properties(units: list[str]) -> dict[str, dict[str, str]]:
+    """Properties by unit."""
+    shown = systemctl("show", "--timestamp=unix", "--property", ",".join(PROPERTIES), "--", *units)
+    found = {}
+    for block in shown.strip().split("\n\n"):
+        pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        found[pairs.get("Id", "")] = pairs
+    return found
+
+
+def main() -> None:
+    """Print the answer."""
+    memory = memory_by_unit()
+    units = {name: {**values, "memory": memory.get(name, 0)} for name, values in properties(sys.argv[1:]).items()}
+    failed = [line.split()[0] for line in systemctl("list-units", "--failed", "--plain", "--no-legend").splitlines()]
+    answer = {"now": time.time(), "memory": sum(memory.values()), "failed": failed, "units": units}
+    print(json.dumps(answer))
+
+
+main()

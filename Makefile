@@ -118,10 +118,11 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 ##@ Tests
 
 .PHONY: test
-test: lint unit molecule e2e ## everything, in labs of their own
+test: lint unit ## lint and unit tests; the whole cluster: make e2e
 
 .PHONY: test-fast
-test-fast: lint unit ## lint and unit tests
+test-fast: lint ## lint, and unit tests that need neither Spark nor a browser
+	$(call step,Unit tests,pytest --quiet tools producer)
 
 .PHONY: setup-test
 setup-test:
@@ -137,7 +138,8 @@ lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck
 	$(call step,shellcheck,git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck)
 
 .PHONY: unit
-unit: setup-test ## unit tests of the packages and tools
+unit: setup-test ## unit tests of the packages and tools, the dashboard's in a browser
+	@python -m tools.artefacts vendor
 	$(call step,Unit tests,pytest --quiet tools jobs producer webapp)
 
 .PHONY: molecule

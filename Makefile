@@ -140,7 +140,7 @@ lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck
 .PHONY: unit
 unit: setup-test ## unit tests of the packages and tools, the dashboard's in a browser
 	@python -m tools.artefacts vendor
-	$(call step,Unit tests,pytest --quiet tools jobs producer webapp)
+	@pytest --quiet tools jobs producer webapp
 
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks

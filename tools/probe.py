@@ -6,7 +6,9 @@ Prints one JSON object: `now` (seconds since 1970), `memory` (bytes of all proce
 once), `failed` (names of failed units), and `units`: by name the properties of `systemctl show` and `memory`.
 """
 
+import calendar
 import json
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +24,9 @@ PROPERTIES = (
 
 def systemctl(*arguments: str) -> str:
     """Output of systemctl."""
-    done = subprocess.run(["systemctl", "--no-pager", *arguments], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+    command = ["systemctl", "--no-pager", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return done.stdout
 
 
@@ -44,13 +48,24 @@ def memory_by_unit() -> dict[str, int]:
     return found
 
 
+def seconds(value: str) -> str:
+    """A time, as systemctl writes it, as seconds since 1970 with an @ in front; other values stay.
+
+    `--timestamp=unix` does that for most times, but not for a timer's next run.
+    """
+    try:
+        return f"@{calendar.timegm(time.strptime(value, '%a %Y-%m-%d %H:%M:%S UTC'))}"
+    except ValueError:
+        return value
+
+
 def properties(units: list[str]) -> dict[str, dict[str, str]]:
     """Properties by unit."""
     shown = systemctl("show", "--timestamp=unix", "--property", ",".join(PROPERTIES), "--", *units)
     found = {}
     for block in shown.strip().split("\n\n"):
         pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        found[pairs.get("Id", "")] = pairs
+        found[pairs.get("Id", "")] = {name: seconds(value) for name, value in pairs.items()}
     return found
 
 

@@ -63,6 +63,7 @@ ssh: ## a shell on a host: make ssh HOST=edge1
 
 .PHONY: batch
 batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result
+	@python -m tools.preflight input $(INVENTORY)
 	$(call step,Batch,ansible-playbook ansible/batch.yml)
 
 .PHONY: streaming
@@ -104,7 +105,7 @@ setup: ## install the Debian packages and Python tools that the verbs need
 	@tools/bootstrap.sh control
 
 .PHONY: preflight
-preflight: setup ## does the inventory make sense, does the lab fit on this machine?
+preflight: setup ## do inventory and input make sense, does the lab fit on this machine?
 	@python -m tools.preflight all $(INVENTORY)
 
 .PHONY: artefacts
@@ -118,7 +119,7 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 ##@ Tests
 
 .PHONY: test
-test: lint unit ## lint and unit tests; the whole cluster: make e2e
+test: lint unit molecule e2e ## everything: lint, unit tests, the roles, the whole cluster in a lab of its own
 
 .PHONY: test-fast
 test-fast: lint ## lint, and unit tests that need neither Spark nor a browser

@@ -133,7 +133,7 @@ setup-test:
 lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck
 	$(call step,ruff,ruff check .)
 	$(call step,Formatting,ruff format --check .)
-	$(call step,mypy,for root in "tools tests" jobs producer webapp; do mypy $$root; done)
+	$(call step,mypy,for root in "tools tests bench plugins roles" jobs producer webapp; do mypy $$root; done)
 	$(call step,yamllint,yamllint --strict .)
 	$(call step,ansible-lint,ansible-lint -q)
 	$(call step,shellcheck,git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck)

@@ -67,6 +67,7 @@ def derive(profile: str, name: str, network: str, port_offset: int, variables: d
     shutil.rmtree(folder, ignore_errors=True)
     inventory, data = folder / name, folder / "data"
     shutil.copytree(ROOT / "data" / "input", data / "input")
+    settings |= {"lab_name": name}
     settings |= {"jobs_source": str(data / "input"), "jobs_results": str(data / "output")} | (variables or {})
     (inventory / "group_vars").mkdir(parents=True)
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))

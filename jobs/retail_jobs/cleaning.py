@@ -33,9 +33,12 @@ MONEY = "decimal(18,2)"
 # One line of a receipt above a thousand million is a slip, and a few of them would overflow the sums.
 LARGEST = 1_000_000_000
 FIRST_YEAR, LAST_YEAR = 1970, 2099
+# Bytes. No transaction is that long; of a longer line only so many characters are kept.
+LONGEST_LINE = 16_384
 
 REASONS = {
     "malformed_row": "the number of fields is not that of the header",
+    "line_too_long": f"the line has more than {LONGEST_LINE} bytes; so much of it is kept",
     "unknown_header": "the file has no column that we know",
     "bad_json": "the event is not a JSON object",
     "no_date": "the date is blank",

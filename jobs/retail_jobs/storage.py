@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
+
+from retail_jobs.errors import JobError
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,11 @@ class FileInfo:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def folder(self) -> str:
+        """The path of the folder that holds it."""
+        return self.path.rsplit("/", 1)[0]
 
 
 class Storage:
@@ -45,8 +53,7 @@ class Storage:
         found = []
         listing = self._fs(folder).listFiles(self._path(folder), recursive)
         while listing.hasNext():
-            status = listing.next()
-            info = FileInfo(status.getPath().toString(), status.getLen(), status.getModificationTime())
+            info = _info(listing.next())
             if not info.name.startswith((".", "_")):
                 found.append(info)
         return sorted(found, key=lambda info: info.path)
@@ -77,6 +84,47 @@ class Storage:
         options = self._jvm.java.lang.reflect.Array.newInstance(rename.OVERWRITE.getClass(), 1)
         options[0] = rename.OVERWRITE
         self._context(target).rename(self._path(source), self._path(target), options)
+
+    def snapshots(self, folder: str) -> list[str]:
+        """Names of the snapshots of a folder, oldest first if their names sort so."""
+        names = [path.rsplit("/", 1)[-1] for path in self.folders(f"{folder}/.snapshot")]
+        return [name for name in names if not name.startswith(".")]
+
+    def require_snapshots(self, folder: str) -> None:
+        """Make sure that snapshots of a folder can be made.
+
+        Raises:
+            JobError: HDFS does not allow them there.
+        """
+        if not self._local(folder) and not self.exists(f"{folder}/.snapshot"):
+            path = self._path(folder).toUri().getPath()
+            raise JobError(f"{folder} takes no snapshots: run `hdfs dfsadmin -allowSnapshot {path}` as user hdfs once")
+
+    def snapshot(self, folder: str, name: str) -> None:
+        """Keep a folder as it is now under `<folder>/.snapshot/<name>`; nothing happens when that is there.
+
+        On a local file system the files are linked, so they must be replaced by a move, never written again.
+        """
+        if name in self.snapshots(folder):
+            return
+        if local := self._local(folder):
+            partial = local / ".snapshot" / f".{name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(local, partial, copy_function=os.link, ignore=shutil.ignore_patterns(".*"))
+            partial.rename(partial.with_name(name))
+        else:
+            self._fs(folder).createSnapshot(self._path(folder), name)
+
+    def delete_snapshot(self, folder: str, name: str) -> None:
+        """Remove a snapshot."""
+        if local := self._local(folder):
+            # Out of sight first: a reader that lists the snapshots now must not meet half of one.
+            gone = local / ".snapshot" / ".gone"
+            shutil.rmtree(gone, ignore_errors=True)
+            (local / ".snapshot" / name).rename(gone)
+            shutil.rmtree(gone)
+        else:
+            self._fs(folder).deleteSnapshot(self._path(folder), name)
 
     def read_text(self, path: str) -> str | None:
         """Content of a UTF-8 file, or None when it is not there."""
@@ -123,18 +171,18 @@ class Storage:
         stream.close()
         return True
 
-    def modified(self, path: str) -> int | None:
-        """Time of change in ms since 1970, or None when the file is not there."""
+    def info(self, path: str) -> FileInfo | None:
+        """Path, length and time of change of a file, or None when it is not there."""
         if not self.exists(path):
             return None
-        return int(self._fs(path).getFileStatus(self._path(path)).getModificationTime())
+        return _info(self._fs(path).getFileStatus(self._path(path)))
 
     def touch(self, path: str, when: int) -> None:
         """Set the time of change, in ms since 1970."""
         self._fs(path).setTimes(self._path(path), when, -1)
 
     def first_line(self, path: str, limit: int = 1 << 20) -> str:
-        """The first line of a text file, unpacked by its ending (.gz), without a byte order mark.
+        """The first line of a text file in UTF-8, else Latin-1, unpacked by its ending (.gz), without byte order mark.
 
         Args:
             path: the file.
@@ -148,13 +196,13 @@ class Storage:
         try:
             line = self._jvm.org.apache.hadoop.io.Text()
             reader.readLine(line, limit)
-            return str(line.toString()).removeprefix("\ufeff")
+            content = bytes(line.copyBytes())
         finally:
             reader.close()
-
-    def qualified(self, path: str) -> str:
-        """The path with its scheme and host."""
-        return str(self._fs(path).makeQualified(self._path(path)).toString())
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return content.decode("latin-1")
 
     def uri(self, path: str) -> str:
         """The path as Spark's `_metadata.file_path` writes it."""
@@ -172,3 +220,7 @@ class Storage:
     def _local(self, path: str) -> Path | None:
         uri = self._fs(path).makeQualified(self._path(path)).toUri()
         return Path(uri.getPath()) if uri.getScheme() == "file" else None
+
+
+def _info(status: Any) -> FileInfo:  # noqa: ANN401 - an object of the JVM
+    return FileInfo(status.getPath().toString(), status.getLen(), status.getModificationTime())

@@ -45,6 +45,9 @@ SPARK = {
     # The sizes that its plans depend on are known when they are made, because what they join is kept in memory by
     # then; planning again between stages makes three jobs of one, which is most of the time of a small run.
     "spark.sql.adaptive.enabled": "false",
+    # A folder of a few thousand files is listed faster by the driver than by a job.
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "5000",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # A task keeps the files of so many days open instead of sorting its rows by day.
     "spark.sql.maxConcurrentOutputFileWriters": "100",
 }
@@ -321,7 +324,8 @@ class Step:
             JobError: there are more or fewer.
         """
         staged = f"{self.staging}/transactions"
-        rows = plain.select(*COLUMNS).unionByName(changed.select(*COLUMNS))
+        # Every task writes a file per day, and there are few changed rows.
+        rows = plain.select(*COLUMNS).unionByName(changed.select(*COLUMNS).coalesce(1))
         rows.write.partitionBy("order_date").parquet(staged)
         moved = {row.old_date: row["count"] for row in changed.groupBy("old_date").count().collect()}
         found = self.batch.read_transactions(staged).count() - sum(moved.values())

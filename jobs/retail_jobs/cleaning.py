@@ -159,7 +159,7 @@ def _timestamp(text: Column) -> Column:
     """Time in UTC of a date in one of the forms that we read, else null."""
     compact = F.concat_ws("-", F.substring(text, 1, 4), F.substring(text, 5, 2), F.substring(text, 7, 2))
     return (
-        F.when((F.length(text) == 10) & text.like("____-__-__"), text)
+        F.when((F.length(text) == 10) & (F.substring(text, 5, 1) == "-") & (F.substring(text, 8, 1) == "-"), text)
         .when(F.length(text) == 8, compact)
         .when(text.rlike(TIMESTAMP), text)
         .try_cast("timestamp")
@@ -185,6 +185,7 @@ def _reasons() -> Column:
         & amount.between(0, LARGEST)
         & fault.isNull()
     )
-    found = F.array_compact(F.array(*[F.when(condition, F.lit(reason)) for reason, condition in checks]))
     none = F.array().cast("array<string>")
+    # Not array_compact, which Spark does not compile.
+    found = F.concat(*[F.when(condition, F.array(F.lit(reason))).otherwise(none) for reason, condition in checks])
     return F.when(usable, none).when(fault.isNotNull(), F.array(fault)).otherwise(found)

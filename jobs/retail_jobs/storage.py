@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pyspark.sql import SparkSession
 
@@ -36,11 +36,16 @@ class Storage:
     """What publication needs of a file system; every path may have a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self._jvm: Any = spark._jvm
+        self._jvm = cast(Any, spark._jvm)
         self._conf: Any = spark._jsc.hadoopConfiguration()
+        # Each part of a Java name is a question to the JVM.
+        self._hadoop: Any = self._jvm.org.apache.hadoop.fs
+        self._path: Any = self._hadoop.Path
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
+        if local := _local(path):
+            return local.exists()
         return bool(self._fs(path).exists(self._path(path)))
 
     def files(self, folder: str, recursive: bool = False) -> list[FileInfo]:
@@ -67,20 +72,28 @@ class Storage:
 
     def make_folder(self, folder: str) -> None:
         """Make a folder and those above it, if need be."""
-        self._fs(folder).mkdirs(self._path(folder))
+        if local := _local(folder):
+            local.mkdir(parents=True, exist_ok=True)
+        else:
+            self._fs(folder).mkdirs(self._path(folder))
 
     def delete(self, path: str) -> None:
         """Remove a file or a whole folder; nothing happens when it is not there."""
-        self._fs(path).delete(self._path(path), True)
+        if not (local := _local(path)):
+            self._fs(path).delete(self._path(path), True)
+        elif local.is_dir():
+            shutil.rmtree(local)
+        else:
+            local.unlink(missing_ok=True)
 
     def replace(self, source: str, target: str) -> None:
         """Move a file over another one in a single step; the folder of the target is made if need be."""
         self.make_folder(target.rsplit("/", 1)[0])
-        if local := self._local(source):
+        if (local := _local(source)) and (local_target := _local(target)):
             # Hadoop's local file system would delete the target first.
-            os.replace(local, self._local(target) or target)  # noqa: PTH105 - str and Path both come here
+            local.replace(local_target)
             return
-        rename = self._jvm.org.apache.hadoop.fs.Options.Rename
+        rename = self._hadoop.Options.Rename
         options = self._jvm.java.lang.reflect.Array.newInstance(rename.OVERWRITE.getClass(), 1)
         options[0] = rename.OVERWRITE
         self._context(target).rename(self._path(source), self._path(target), options)
@@ -96,7 +109,7 @@ class Storage:
         Raises:
             JobError: HDFS does not allow them there.
         """
-        if not self._local(folder) and not self.exists(f"{folder}/.snapshot"):
+        if not _local(folder) and not self.exists(f"{folder}/.snapshot"):
             path = self._path(folder).toUri().getPath()
             raise JobError(f"{folder} takes no snapshots: run `hdfs dfsadmin -allowSnapshot {path}` as user hdfs once")
 
@@ -107,7 +120,7 @@ class Storage:
         """
         if name in self.snapshots(folder):
             return
-        if local := self._local(folder):
+        if local := _local(folder):
             partial = local / ".snapshot" / f".{name}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(local, partial, copy_function=os.link, ignore=shutil.ignore_patterns(".*"))
@@ -117,7 +130,7 @@ class Storage:
 
     def delete_snapshot(self, folder: str, name: str) -> None:
         """Remove a snapshot."""
-        if local := self._local(folder):
+        if local := _local(folder):
             # Out of sight first: a reader that lists the snapshots now must not meet half of one.
             gone = local / ".snapshot" / ".gone"
             shutil.rmtree(gone, ignore_errors=True)
@@ -154,7 +167,7 @@ class Storage:
     def create_new(self, path: str, text: str) -> bool:
         """Write a file unless it exists; the file system decides who of two writers wins."""
         self.make_folder(path.rsplit("/", 1)[0])
-        if local := self._local(path):
+        if local := _local(path):
             try:
                 with local.open("x", encoding="utf-8") as file:
                     file.write(text)
@@ -208,18 +221,16 @@ class Storage:
         """The path as Spark's `_metadata.file_path` writes it."""
         return str(self._path(path).toUri().toString())
 
-    def _path(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
-        return self._jvm.org.apache.hadoop.fs.Path(path)
-
     def _fs(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
         return self._path(path).getFileSystem(self._conf)
 
     def _context(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
-        return self._jvm.org.apache.hadoop.fs.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
+        return self._hadoop.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
 
-    def _local(self, path: str) -> Path | None:
-        uri = self._fs(path).makeQualified(self._path(path)).toUri()
-        return Path(uri.getPath()) if uri.getScheme() == "file" else None
+
+def _local(path: str) -> Path | None:
+    """The path on the local disk; None for one on HDFS."""
+    return Path("/" + path.removeprefix("file:").lstrip("/")) if path.startswith("file:") else None
 
 
 def _info(status: Any) -> FileInfo:  # noqa: ANN401 - an object of the JVM

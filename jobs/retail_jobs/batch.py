@@ -3,7 +3,7 @@
     USE_HDFS=false python -m retail_jobs.batch [--full-refresh]     # ./data, no cluster
     spark-submit /opt/retail-jobs/retail_jobs/batch.py [--full-refresh]
 
-Reads the files that no earlier run has read, keeps clean transactions as Parquet (`transactions`, one file per day),
+Reads the files that no earlier run has read, keeps clean transactions as Parquet (`transactions`, a few files per day),
 and rebuilds the aggregate (`analysis_parquet`, one file per day) and the CSV for the days that change. Exit code 0
 when all is done, 1 with a sentence on stdout when something is for a human to do.
 """
@@ -42,11 +42,20 @@ log = logging.getLogger(__name__)
 
 SPARK = {
     "spark.sql.shuffle.partitions": "8",
+    # The sizes that its plans depend on are known when they are made, because what they join is kept in memory by
+    # then; planning again between stages makes three jobs of one, which is most of the time of a small run.
+    "spark.sql.adaptive.enabled": "false",
+    # A folder of a few thousand files is listed faster by the driver than by a job.
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "5000",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # A task keeps the files of so many days open instead of sorting its rows by day.
+    "spark.sql.maxConcurrentOutputFileWriters": "100",
 }
 TRANSACTIONS_SCHEMA = (
     "order_id string, order_time timestamp, store_id string, store_city string, product string, quantity bigint, "
     "unit_price decimal(18,2), amount decimal(18,2), source string, order_date date"
 )
+COLUMNS = [column.split()[0] for column in TRANSACTIONS_SCHEMA.split(", ")]
 ANALYSIS_SCHEMA = (
     "product string, category string, brand string, orders bigint, quantity bigint, revenue decimal(18,2), "
     "order_date date"
@@ -54,6 +63,8 @@ ANALYSIS_SCHEMA = (
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
 CSV_HEADER = ",".join(cleaning.FIELDS)
 DAY_FILE = "part-0.parquet"
+MOST_FILES = 10
+"""Files in which the transactions of one day lie at most before they are put together."""
 INPUT_ENDINGS = (".csv", ".csv.gz")
 
 
@@ -96,17 +107,18 @@ class Batch:
         return self.report
 
     def _run(self, lock: Lock) -> None:
-        publication.recover(self.storage, self.home)
-        inputs = find_inputs(self.storage, self.settings.input_path)
         for folder in (self.transactions, self.analysis, self.quarantine):
             self.storage.make_folder(folder)
+        self.storage.require_snapshots(self.analysis)
+        publication.recover(self.storage, self.home)
+        inputs = find_inputs(self.storage, self.settings.input_path)
         state = publication.load_state(self.storage, self.home)
+        if state.publication:
+            publication.show(self.storage, self.analysis, state.publication)
         warn_about_changes(state, inputs, self.full_refresh)
-        fresh = self.full_refresh or not state.generation
-        generation = self.report.run_id if fresh else state.generation
-        self._read_new_files(lock, state, generation, fresh)
-        state = publication.load_state(self.storage, self.home)
-        self._refresh_categories(lock, state)
+        generation = state.generation if state.generation and not self.full_refresh else self.report.run_id
+        self._read_new_files(lock, generation)
+        self._refresh_categories(lock, publication.load_state(self.storage, self.home))
         for folder in self.storage.folders(f"{self.home}/checkpoints"):
             if not folder.endswith(f"/{generation}"):
                 self.storage.delete(folder)
@@ -114,7 +126,7 @@ class Batch:
         if self.report.result == "running":
             self.report.result = "published" if self.report.dates_published else "nothing new"
 
-    def _read_new_files(self, lock: Lock, state: State, generation: str, fresh: bool) -> None:
+    def _read_new_files(self, lock: Lock, generation: str) -> None:
         """Let Spark's file source find what no run has read, and read that in one batch."""
         failure: list[Exception] = []
 
@@ -124,7 +136,7 @@ class Batch:
                 for row in files.collect()
             ]
             try:
-                Step(self, lock, state, generation, fresh).process(found)
+                Step(self, lock, publication.load_state(self.storage, self.home), generation).process(found)
             except Exception as error:
                 # Spark would wrap it in the text of a JVM exception.
                 failure.append(error)
@@ -155,11 +167,11 @@ class Batch:
         if not state.files or state.products == catalogue.digest:
             return
         log.info("%s has changed: rebuilding the aggregate of every day", PRODUCTS_FILE)
-        Step(self, lock, state, state.generation, fresh=False).publish_categories(catalogue)
+        Step(self, lock, state, state.generation).publish_categories(catalogue)
 
-    def read_transactions(self) -> DataFrame:
-        """The clean transactions published so far."""
-        return self.spark.read.schema(TRANSACTIONS_SCHEMA).parquet(self.transactions)
+    def read_transactions(self, folder: str | None = None) -> DataFrame:
+        """Clean transactions: those published so far, or those in another folder."""
+        return self.spark.read.schema(TRANSACTIONS_SCHEMA).parquet(folder or self.transactions)
 
     def _write_csv(self) -> None:
         """Put the aggregate on the driver's own disk as one CSV, if it is not there as it is now."""
@@ -176,48 +188,47 @@ class Batch:
 
 @dataclass
 class Step:
-    """The work on one set of new files, from reading to publication."""
+    """The work on one set of new files, from reading to publication.
+
+    The lines are read and split three times, which costs less than keeping them: for the keys of the orders; for the
+    few rows that need a second look, because they are not clean or their order comes again; and for all other
+    rows, which go straight into files of their days.
+    """
 
     batch: Batch
     lock: Lock
     state: State
     generation: str
-    fresh: bool
-    """Nothing that is published counts: first run or full refresh."""
 
     def __post_init__(self) -> None:
         self.report, self.storage, self.spark = self.batch.report, self.batch.storage, self.batch.spark
-        self.staging = f"{self.batch.home}/staging/{self.report.run_id}-{uuid.uuid4().hex[:4]}"
+        # In a first run and in a full refresh nothing that is published counts.
+        self.fresh = self.generation != self.state.generation
+        # A state that was lost must not bring back numbers that readers have seen.
+        shown = publication.latest_number(self.storage, self.batch.analysis)
+        self.number = max(self.state.publication, shown) + 1
+        self.staging = f"{self.batch.home}/staging/{self.report.run_id}-{self.number}"
 
     def process(self, found: list[FileInfo]) -> None:
         """Read, clean, merge and publish files."""
         files = self._in_order(found)
         if not files:
             return
-        began = time.monotonic()
         groups = read_headers(self.storage, files)
         self._look_at_headers(groups, files)
-        plan = Plan(state=self._next_state(files))
+        plan = Plan(state=self._next_state(files), shown=self.batch.analysis)
+        if self.fresh:
+            for folder in (self.batch.quarantine, self.batch.transactions):
+                plan.deletes += [file.path for file in self.storage.files(folder, recursive=True)]
         if groups:
-            cleaned = cleaning.clean(read_records(self.spark, groups)).persist()
-            resolved = merging.resolve(cleaned.where(cleaning.is_clean()).drop("reasons"), self._file_order(files))
-            conflicts = resolved.verdicts.where(F.col("verdict") == merging.CONFLICT).persist()
-            self._count(cleaned, resolved.verdicts)
-            log.info(
-                "read: %d rows of %d files in %.1f s",
-                self.report.rows_read,
-                len(files),
-                time.monotonic() - began,
-            )
-            self._stage_quarantine(plan, cleaned, conflicts)
-            self._stage_days(plan, resolved.kept)
-            cleaned.unpersist()
-            conflicts.unpersist()
+            self._prepare(plan, groups, files)
+        require_unchanged(self.storage, files)
         self._commit(plan)
 
     def publish_categories(self, catalogue: Products) -> None:
         """Build the aggregate of every day anew."""
-        plan = Plan(state=self.state.model_copy(update={"products": catalogue.digest}))
+        state = self.state.model_copy(update={"publication": self.number, "products": catalogue.digest})
+        plan = Plan(state=state, shown=self.batch.analysis)
         self._stage_analysis(plan, self.batch.read_transactions(), catalogue)
         self._commit(plan)
 
@@ -234,112 +245,149 @@ class Step:
         known = {} if self.fresh else dict(self.state.files)
         for file in files:
             known[file.path] = SeenFile(number=len(known) + 1, length=file.length, modified=file.modified)
-        return self.state.model_copy(update={"generation": self.generation, "files": known})
+        return State(publication=self.number, generation=self.generation, products=self.state.products, files=known)
 
     def _file_order(self, files: list[FileInfo]) -> DataFrame:
         rows = [(self.storage.uri(file.path), number) for number, file in enumerate(files)]
         return self.spark.createDataFrame(rows, "source string, number int")
 
     def _look_at_headers(self, groups: dict[Header, list[FileInfo]], files: list[FileInfo]) -> None:
-        self.report.files_read = len(files)
+        self.report.files_read += len(files)
         unknown = [file.name for header, members in groups.items() if not header.is_known for file in members]
         if unknown:
             self.report.result = "partial"
             self.report.message = f"no known column in {', '.join(unknown)}: give the file a header like {CSV_HEADER}"
             log.error("%s; its rows are in the quarantine", self.report.message)
 
-    def _count(self, cleaned: DataFrame, verdicts: DataFrame) -> None:
-        report = self.report
-        for reasons, rows in cleaned.groupBy("reasons").count().collect():
-            report.rows_read += rows
+    def _prepare(self, plan: Plan, groups: dict[Header, list[FileInfo]], files: list[FileInfo]) -> None:
+        began = time.monotonic()
+        records, stored = read_records(self.spark, groups), self.batch.read_transactions()
+        if self.fresh:
+            stored = stored.where("false")
+        orders = merging.count_orders(records, stored).persist()
+        read = orders.agg(F.sum("rows")).collect()[0][0] or 0
+        log.info("read: %d rows of %d files in %.1f s", read, len(files), time.monotonic() - began)
+        again = orders.where("key is not null").select("key", F.lit(True).alias("again"))
+
+        cleaned = cleaning.clean(records).withColumn("key", merging.order_key())
+        second_look = ~cleaning.is_clean() | F.col("again").isNotNull()
+        aside = cleaned.join(again, "key", "left").where(second_look).drop("key", "again").persist()
+        outcome = merging.judge(aside, self._file_order(files)).persist()
+        judged = self._count(read, outcome)
+        self._stage_quarantine(plan, outcome)
+
+        said = stored.withColumn("key", merging.order_key()).join(again, "key", "left_semi")
+        changed = merging.changes(outcome.where(F.col("verdict") == merging.KEPT), said).persist()
+        plain = cleaned.where(cleaning.is_clean()).join(again, "key", "left_anti")
+        self._stage_days(plan, plain, changed, stored, read - judged)
+        for frame in (orders, aside, outcome, changed):
+            frame.unpersist()
+
+    def _count(self, read: int, outcome: DataFrame) -> int:
+        """Count what a second look found; return how many rows that were."""
+        report, judged = self.report, 0
+        report.rows_read += read
+        for verdict, reasons, rows in outcome.groupBy("verdict", "reasons").count().collect():
+            judged += rows
             if reasons:
                 report.add_reasons(reasons, rows)
-            else:
-                report.clean += rows
-        judged = {row.verdict: row["count"] for row in verdicts.groupBy("verdict").count().collect()}
-        conflicts = judged.get(merging.CONFLICT, 0)
-        report.clean -= conflicts
-        if conflicts:
-            report.add_reasons(["conflicting_duplicate"], conflicts)
-        report.repeated, report.corrected = judged.get(merging.REPEAT, 0), judged.get(merging.CORRECTED, 0)
+            report.repeated += rows if verdict == merging.REPEAT else 0
+            report.corrected += rows if verdict == merging.CORRECTED else 0
+        report.clean = report.rows_read - report.quarantined
         log.info("cleaned: read %d = clean %d + quarantined %d", report.rows_read, report.clean, report.quarantined)
         for reason, rows in report.reasons.items():
             log.info("quarantine: %d rows, %s (%s)", rows, reason, cleaning.REASONS[reason])
         if report.repeated or report.corrected:
-            log.info(
-                "same order again: %d repeats, %d corrected by a later file",
-                report.repeated,
-                report.corrected,
+            log.info("same order again: %d repeats, %d corrected by a later file", report.repeated, report.corrected)
+        return judged
+
+    def _stage_quarantine(self, plan: Plan, outcome: DataFrame) -> None:
+        if not self.report.quarantined:
+            return
+        folder = f"{self.staging}/quarantine"
+        bad = cleaning.quarantined(outcome.where(~cleaning.is_clean()), self.report.run_id)
+        bad.coalesce(1).write.parquet(folder)
+        for part in self.storage.files(folder):
+            plan.moves.append((part.path, f"{self.batch.quarantine}/part-{self.number:09d}.parquet"))
+
+    def _stage_days(self, plan: Plan, plain: DataFrame, changed: DataFrame, stored: DataFrame, expected: int) -> None:
+        """Prepare the transactions and the aggregate of every day that changes.
+
+        Args:
+            plan: takes what is to be moved and removed.
+            plain: clean rows of orders that come once.
+            changed: of the other orders the rows that count, with old_date.
+            stored: the transactions published so far.
+            expected: how many plain rows there are.
+
+        Raises:
+            JobError: there are more or fewer.
+        """
+        staged = f"{self.staging}/transactions"
+        # Every task writes a file per day, and there are few changed rows.
+        rows = plain.select(*COLUMNS).unionByName(changed.select(*COLUMNS).coalesce(1))
+        rows.write.partitionBy("order_date").parquet(staged)
+        moved = {row.old_date: row["count"] for row in changed.groupBy("old_date").count().collect()}
+        found = self.batch.read_transactions(staged).count() - sum(moved.values())
+        if found != expected:
+            raise JobError(
+                f"of {expected} clean rows {found} were written, so the input has changed meanwhile: "
+                "nothing is published, start the batch again"
             )
+        days = {_day(path) for path in self.storage.folders(staged)}
+        moved.pop(None, None)
+        rewritten = {f"{day:%Y-%m-%d}" for day in moved} | self._crowded(days)
+        touched = days | rewritten
+        unchanged = stored.where(F.col("order_date").isin(sorted(touched - rewritten)))
+        if rewritten:
+            still = stored.where(F.col("order_date").isin(sorted(rewritten)))
+            still = still.join(changed.select("order_id"), "order_id", "left_anti").select(*COLUMNS)
+            still.repartition("order_date").write.mode("append").partitionBy("order_date").parquet(staged)
+            for day in sorted(rewritten):
+                old = self.storage.files(f"{self.batch.transactions}/order_date={day}")
+                plan.deletes += [file.path for file in old]
+        for number, part in enumerate(self.storage.files(staged, recursive=True)):
+            target = f"{self.batch.transactions}/order_date={_day(part.folder)}"
+            plan.moves.append((part.path, f"{target}/part-{self.number:09d}-{number:05d}.parquet"))
 
-    def _stage_quarantine(self, plan: Plan, cleaned: DataFrame, conflicts: DataFrame) -> None:
-        if self.fresh:
-            plan.deletes += [file.path for file in self.storage.files(self.batch.quarantine)]
-        conflicting = conflicts.withColumn("reasons", F.array(F.lit("conflicting_duplicate"))).drop("verdict")
-        bad = cleaned.where(~cleaning.is_clean()).unionByName(conflicting)
-        if self.report.quarantined:
-            folder = f"{self.staging}/quarantine"
-            cleaning.quarantined(bad, self.report.run_id).coalesce(1).write.parquet(folder)
-            (part,) = self.storage.files(folder)
-            plan.moves.append((part.path, f"{self.batch.quarantine}/part-{self.report.run_id}.parquet"))
-
-    def _stage_days(self, plan: Plan, kept: DataFrame) -> None:
-        """Prepare the transactions and the aggregate of every day that changes."""
-        columns = [name.split()[0] for name in TRANSACTIONS_SCHEMA.split(", ")]
-        stored = self.batch.read_transactions()
-        if self.fresh:
-            stored = stored.where("false")
-        changed = merging.changes(kept, stored).persist()
-        dates = F.array_distinct(F.array_compact(F.array("order_date", "old_date")))
-        touched = sorted(row[0] for row in changed.select(F.explode(dates)).distinct().collect())
-        days = (
-            stored.where(F.col("order_date").isin(touched))
-            .join(changed.select("order_id"), "order_id", "left_anti")
-            .select(*columns)
-            .unionByName(changed.select(*columns))
-            .persist()
-        )
+        catalogue = read_products(self.storage, self.batch.settings.input_path)
+        plan.state.products = catalogue.digest
+        filled = set[str]()
         if touched:
-            self._stage_by_day(plan, days, "transactions", self.batch.transactions)
-            self._stage_analysis(plan, days, read_products(self.storage, self.batch.settings.input_path))
-            plan.state.products = read_products(self.storage, self.batch.settings.input_path).digest
-        filled = {target.rsplit("/", 2)[1] for _, target in plan.moves}
-        gone = [f"order_date={day}" for day in touched if f"order_date={day}" not in filled]
+            filled = self._stage_analysis(plan, self.batch.read_transactions(staged).unionByName(unchanged), catalogue)
         for folder in (self.batch.transactions, self.batch.analysis):
-            if self.fresh:
-                old = [path.rsplit("/", 1)[1] for path in self.storage.folders(folder)]
-                gone = [day for day in old if day not in filled]
-            plan.deletes += [f"{folder}/{day}" for day in gone]
-        days.unpersist()
-        changed.unpersist()
+            old_days = {_day(path) for path in self.storage.folders(folder)} if self.fresh else rewritten
+            plan.deletes += [f"{folder}/order_date={day}" for day in sorted(old_days - filled)]
 
-    def _stage_analysis(self, plan: Plan, days: DataFrame, catalogue: Products) -> None:
-        daily = merging.daily_revenue(days, catalogue.to_df(self.spark))
-        self._stage_by_day(plan, daily, "analysis", self.batch.analysis)
-        self.report.dates_published = sorted(
-            {
-                target.rsplit("/", 2)[1].removeprefix("order_date=")
-                for _, target in plan.moves
-                if "order_date=" in target
-            }
-        )
+    def _crowded(self, days: set[str]) -> set[str]:
+        """Days whose transactions lie in so many files that it is time to put them together."""
+        if self.fresh:
+            return set()
+        folder = self.batch.transactions
+        return {day for day in days if len(self.storage.files(f"{folder}/order_date={day}")) >= MOST_FILES}
 
-    def _stage_by_day(self, plan: Plan, rows: DataFrame, name: str, target: str) -> None:
-        folder = f"{self.staging}/{name}"
-        by_day = rows.repartition("order_date").sortWithinPartitions("order_date", "product")
-        by_day.write.partitionBy("order_date").parquet(folder)
-        for part in self.storage.files(folder, recursive=True):
-            day = part.path.rsplit("/", 2)[1]
-            plan.moves.append((part.path, f"{target}/{day}/{DAY_FILE}"))
+    def _stage_analysis(self, plan: Plan, transactions: DataFrame, catalogue: Products) -> set[str]:
+        """Prepare the aggregate of some days; return the days that have one."""
+        folder = f"{self.staging}/analysis"
+        daily = merging.daily_revenue(transactions, catalogue.to_df(self.spark))
+        daily = daily.coalesce(1).sortWithinPartitions("order_date", "product")
+        daily.write.partitionBy("order_date").parquet(folder)
+        parts = self.storage.files(folder, recursive=True)
+        days = {_day(part.folder) for part in parts}
+        plan.moves += [
+            (part.path, f"{self.batch.analysis}/order_date={_day(part.folder)}/{DAY_FILE}") for part in parts
+        ]
+        self.report.dates_published = sorted(days.union(self.report.dates_published))
+        return days
 
     def _commit(self, plan: Plan) -> None:
         """Make everything visible."""
-        plan.state.publication = self.report.publication = self.state.publication + 1
+        self.report.publication = self.number
         self.lock.check()
         publication.commit(self.storage, self.batch.home, self.staging, plan)
         days = self.report.dates_published
         span = f" ({days[0]} to {days[-1]})" if days else ""
-        log.info("written: publication %d, %d days%s", self.report.publication, len(days), span)
+        log.info("written: publication %d, %d days%s", self.number, len(days), span)
 
 
 def find_inputs(storage: Storage, folder: str) -> list[FileInfo]:
@@ -366,6 +414,25 @@ def warn_about_changes(state: State, inputs: list[FileInfo], full_refresh: bool)
     changed = [file.name for file in inputs if file.path in seen and seen[file.path].length != file.length]
     if changed and not full_refresh:
         log.warning("changed since they were read: %s; --full-refresh reads all files again", ", ".join(changed))
+
+
+def require_unchanged(storage: Storage, files: list[FileInfo]) -> None:
+    """Make sure that files are still what they were when they were found.
+
+    Raises:
+        JobError: one is not.
+    """
+    changed = [file.name for file in files if storage.info(file.path) != file]
+    if changed:
+        raise JobError(
+            f"{', '.join(changed)} changed while being read: nothing is published, "
+            "start the batch again when the files are complete"
+        )
+
+
+def _day(folder: str) -> str:
+    """The day of a folder `order_date=<day>`."""
+    return folder.rsplit("/", 1)[-1].removeprefix("order_date=")
 
 
 def main() -> int:

@@ -33,9 +33,12 @@ MONEY = "decimal(18,2)"
 # One line of a receipt above a thousand million is a slip, and a few of them would overflow the sums.
 LARGEST = 1_000_000_000
 FIRST_YEAR, LAST_YEAR = 1970, 2099
+# Bytes. No transaction is that long; of a longer line only so many characters are kept.
+LONGEST_LINE = 16_384
 
 REASONS = {
     "malformed_row": "the number of fields is not that of the header",
+    "line_too_long": f"the line has more than {LONGEST_LINE} bytes; so much of it is kept",
     "unknown_header": "the file has no column that we know",
     "bad_json": "the event is not a JSON object",
     "no_date": "the date is blank",
@@ -156,7 +159,7 @@ def _timestamp(text: Column) -> Column:
     """Time in UTC of a date in one of the forms that we read, else null."""
     compact = F.concat_ws("-", F.substring(text, 1, 4), F.substring(text, 5, 2), F.substring(text, 7, 2))
     return (
-        F.when((F.length(text) == 10) & text.like("____-__-__"), text)
+        F.when((F.length(text) == 10) & (F.substring(text, 5, 1) == "-") & (F.substring(text, 8, 1) == "-"), text)
         .when(F.length(text) == 8, compact)
         .when(text.rlike(TIMESTAMP), text)
         .try_cast("timestamp")
@@ -182,6 +185,7 @@ def _reasons() -> Column:
         & amount.between(0, LARGEST)
         & fault.isNull()
     )
-    found = F.array_compact(F.array(*[F.when(condition, F.lit(reason)) for reason, condition in checks]))
     none = F.array().cast("array<string>")
+    # Not array_compact, which Spark does not compile.
+    found = F.concat(*[F.when(condition, F.array(F.lit(reason))).otherwise(none) for reason, condition in checks])
     return F.when(usable, none).when(fault.isNotNull(), F.array(fault)).otherwise(found)

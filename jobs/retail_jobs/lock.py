@@ -71,11 +71,11 @@ def hold(storage: Storage, path: str) -> Iterator[Lock]:
 
 def _take_over(storage: Storage, path: str) -> None:
     """Remove a lock whose owner is gone."""
-    found, touched = storage.read_text(path), storage.modified(path)
-    if found is None or touched is None:
+    found, info = storage.read_text(path), storage.info(path)
+    if found is None or info is None:
         return
     owner = json.loads(found or "{}")
-    age = time.time() - touched / 1000
+    age = time.time() - info.modified / 1000
     gone = owner.get("host") == socket.gethostname() and not _is_alive(int(owner.get("pid", 0)))
     if not gone and age < STALE_SECONDS:
         raise JobError(

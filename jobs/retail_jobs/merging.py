@@ -6,10 +6,10 @@ conflict. Between files the later one corrects the earlier. Rows without order_i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+
+from retail_jobs.cleaning import add_reason, is_clean
 
 CONTENT = ("order_date", "store_id", "store_city", "product", "quantity", "unit_price", "amount")
 """What two rows must have in common to say the same."""
@@ -17,33 +17,39 @@ CONTENT = ("order_date", "store_id", "store_city", "product", "quantity", "unit_
 KEPT, REPEAT, CONFLICT, CORRECTED = "kept", "repeat", "conflict", "corrected"
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """Clean rows of one batch: those that count, and the verdict on every row whose order came more than once."""
-
-    kept: DataFrame
-    verdicts: DataFrame
+def order_key() -> Column:
+    """A number that stands for the order_id, null without one; two orders may share it."""
+    return F.when(F.col("order_id").isNotNull(), F.xxhash64("order_id"))
 
 
-def resolve(rows: DataFrame, file_order: DataFrame) -> Resolved:
-    """Find the rows that count among new ones.
+def count_orders(new: DataFrame, stored: DataFrame | None = None) -> DataFrame:
+    """How many new rows there are, and the keys of orders that must be looked at because they may come again.
+
+    Most orders come once: only their keys are compared here, and only the others are ever sorted.
 
     Args:
-        rows: clean rows with source, block and row.
-        file_order: source, and number that grows with the age of the file's arrival.
+        new: rows with order_id.
+        stored: rows with order_id that were published so far.
+
+    Returns:
+        key and rows: one line for every key that comes more than once, and one without key for all other rows.
     """
-    # Most orders come once, so only the others pay for sorting.
-    keyed = rows.withColumn("key", F.when(F.col("order_id").isNotNull(), F.xxhash64("order_id")))
-    repeated = keyed.where("key is not null").groupBy("key").count().where("count > 1").select("key")
-    verdicts = judge(keyed.join(repeated, "key", "left_semi").drop("key"), file_order)
-    single = keyed.join(repeated, "key", "left_anti").drop("key")
-    winners = verdicts.where(F.col("verdict") == KEPT).select(*rows.columns)
-    return Resolved(single.unionByName(winners), verdicts)
+    keys = new.select(order_key().alias("key"), F.lit(1).alias("new"))
+    if stored is not None:
+        keys = keys.unionAll(stored.select(order_key().alias("key"), F.lit(0).alias("new")))
+    # One row per key comes out of nearly every row that goes in: counting ahead of the shuffle would only cost.
+    counted = keys.repartition("key").groupBy("key").agg(F.sum("new").alias("rows"), F.count("*").alias("all"))
+    again = F.when((F.col("all") > 1) & (F.col("rows") > 0), F.col("key"))
+    return counted.groupBy(again.alias("key")).agg(F.sum("rows").alias("rows"))
 
 
 def judge(rows: DataFrame, file_order: DataFrame) -> DataFrame:
-    """Rows with order_id, with a `verdict` each."""
-    content = F.struct(*CONTENT)
+    """The rows with a `verdict` each (null for one that is not clean); a conflict is a reason for the quarantine.
+
+    Args:
+        rows: cleaned rows with source, block and row: those that are not clean, and all clean rows of some orders.
+        file_order: source, and number that grows with the age of the file's arrival.
+    """
     in_file = Window.partitionBy("order_id", "source").orderBy("block", "row")
     of_order = Window.partitionBy("order_id").orderBy(F.desc("number"), "block", "row")
     verdict = (
@@ -52,15 +58,18 @@ def judge(rows: DataFrame, file_order: DataFrame) -> DataFrame:
         .when(F.col("content").eqNullSafe(F.col("winner")), REPEAT)
         .otherwise(CORRECTED)
     )
-    return (
-        rows.join(F.broadcast(file_order), "source")
-        .withColumn("content", content)
+    judged = (
+        rows.where(is_clean())
+        .join(F.broadcast(file_order), "source")
+        .withColumn("content", F.struct(*CONTENT))
         .withColumn("place_in_file", F.row_number().over(in_file))
         .withColumn("first_in_file", F.first("content").over(in_file))
         .withColumn("place", F.row_number().over(of_order))
         .withColumn("winner", F.first("content").over(of_order))
         .select(*rows.columns, verdict.alias("verdict"))
     )
+    others = rows.where(~is_clean()).withColumn("verdict", F.lit(None).cast("string"))
+    return add_reason(judged, "conflicting_duplicate", F.col("verdict") == CONFLICT).unionByName(others)
 
 
 def changes(new: DataFrame, stored: DataFrame) -> DataFrame:

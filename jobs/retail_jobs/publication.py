@@ -1,7 +1,12 @@
-"""How results become visible: prepared in a staging folder, then moved over the old ones from a written plan.
+"""How results become visible: prepared in a staging folder, moved into place from a written plan, then shown whole.
 
 The plan is written once everything is prepared; from then on the publication happens, if need be in the next run:
 each of its steps can be repeated. A run that dies before leaves nothing but a staging folder.
+
+While files are moved, a reader of the folder itself could meet half of a publication. Therefore every publication
+ends with a snapshot of the folder, `.snapshot/p<number, 9 digits>`, and readers take the newest one:
+
+    spark.read.parquet(latest(Storage(spark), "/data/output/analysis_parquet"))
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from retail_jobs.storage import Storage
 log = logging.getLogger(__name__)
 
 PLAN = "PLAN.json"
+KEPT_SNAPSHOTS = 5
 
 
 class SeenFile(BaseModel):
@@ -42,7 +48,24 @@ class Plan(BaseModel):
 
     moves: list[tuple[str, str]] = Field(default_factory=list)
     deletes: list[str] = Field(default_factory=list)
+    shown: str
+    """The folder of which readers see snapshots."""
     state: State
+
+
+def latest(storage: Storage, folder: str) -> str | None:
+    """Path of the latest whole state of a published folder, for any reader; None before the first publication.
+
+    It stays as it is for `KEPT_SNAPSHOTS` more publications.
+    """
+    names = storage.snapshots(folder)
+    return f"{folder}/.snapshot/{names[-1]}" if names else None
+
+
+def latest_number(storage: Storage, folder: str) -> int:
+    """Number of the latest publication of a folder, 0 before the first."""
+    names = storage.snapshots(folder)
+    return int(names[-1].removeprefix("p")) if names else 0
 
 
 def load_state(storage: Storage, state_folder: str) -> State:
@@ -75,6 +98,13 @@ def recover(storage: Storage, state_folder: str) -> bool:
     return finished
 
 
+def show(storage: Storage, folder: str, number: int) -> None:
+    """Let readers see a folder as it is now, unless they see this publication already; drop old snapshots."""
+    storage.snapshot(folder, f"p{number:09d}")
+    for name in storage.snapshots(folder)[:-KEPT_SNAPSHOTS]:
+        storage.delete_snapshot(folder, name)
+
+
 def _publish(storage: Storage, state_folder: str, staging: str, plan: Plan) -> None:
     """The only place where readers' data changes."""
     for source, target in plan.moves:
@@ -83,5 +113,6 @@ def _publish(storage: Storage, state_folder: str, staging: str, plan: Plan) -> N
             storage.replace(source, target)
     for path in plan.deletes:
         storage.delete(path)
+    show(storage, plan.shown, plan.state.publication)
     storage.write_text(f"{state_folder}/state.json", plan.state.model_dump_json())
     storage.delete(staging)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pyspark.sql import SparkSession
+
+from retail_jobs.errors import JobError
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,26 @@ class FileInfo:
         """The last part of the path."""
         return self.path.rsplit("/", 1)[-1]
 
+    @property
+    def folder(self) -> str:
+        """The path of the folder that holds it."""
+        return self.path.rsplit("/", 1)[0]
+
 
 class Storage:
     """What publication needs of a file system; every path may have a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self._jvm: Any = spark._jvm
+        self._jvm = cast(Any, spark._jvm)
         self._conf: Any = spark._jsc.hadoopConfiguration()
+        # Each part of a Java name is a question to the JVM.
+        self._hadoop: Any = self._jvm.org.apache.hadoop.fs
+        self._path: Any = self._hadoop.Path
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
+        if local := _local(path):
+            return local.exists()
         return bool(self._fs(path).exists(self._path(path)))
 
     def files(self, folder: str, recursive: bool = False) -> list[FileInfo]:
@@ -45,8 +58,7 @@ class Storage:
         found = []
         listing = self._fs(folder).listFiles(self._path(folder), recursive)
         while listing.hasNext():
-            status = listing.next()
-            info = FileInfo(status.getPath().toString(), status.getLen(), status.getModificationTime())
+            info = _info(listing.next())
             if not info.name.startswith((".", "_")):
                 found.append(info)
         return sorted(found, key=lambda info: info.path)
@@ -60,23 +72,72 @@ class Storage:
 
     def make_folder(self, folder: str) -> None:
         """Make a folder and those above it, if need be."""
-        self._fs(folder).mkdirs(self._path(folder))
+        if local := _local(folder):
+            local.mkdir(parents=True, exist_ok=True)
+        else:
+            self._fs(folder).mkdirs(self._path(folder))
 
     def delete(self, path: str) -> None:
         """Remove a file or a whole folder; nothing happens when it is not there."""
-        self._fs(path).delete(self._path(path), True)
+        if not (local := _local(path)):
+            self._fs(path).delete(self._path(path), True)
+        elif local.is_dir():
+            shutil.rmtree(local)
+        else:
+            local.unlink(missing_ok=True)
 
     def replace(self, source: str, target: str) -> None:
         """Move a file over another one in a single step; the folder of the target is made if need be."""
         self.make_folder(target.rsplit("/", 1)[0])
-        if local := self._local(source):
+        if (local := _local(source)) and (local_target := _local(target)):
             # Hadoop's local file system would delete the target first.
-            os.replace(local, self._local(target) or target)  # noqa: PTH105 - str and Path both come here
+            local.replace(local_target)
             return
-        rename = self._jvm.org.apache.hadoop.fs.Options.Rename
+        rename = self._hadoop.Options.Rename
         options = self._jvm.java.lang.reflect.Array.newInstance(rename.OVERWRITE.getClass(), 1)
         options[0] = rename.OVERWRITE
         self._context(target).rename(self._path(source), self._path(target), options)
+
+    def snapshots(self, folder: str) -> list[str]:
+        """Names of the snapshots of a folder, oldest first if their names sort so."""
+        names = [path.rsplit("/", 1)[-1] for path in self.folders(f"{folder}/.snapshot")]
+        return [name for name in names if not name.startswith(".")]
+
+    def require_snapshots(self, folder: str) -> None:
+        """Make sure that snapshots of a folder can be made.
+
+        Raises:
+            JobError: HDFS does not allow them there.
+        """
+        if not _local(folder) and not self.exists(f"{folder}/.snapshot"):
+            path = self._path(folder).toUri().getPath()
+            raise JobError(f"{folder} takes no snapshots: run `hdfs dfsadmin -allowSnapshot {path}` as user hdfs once")
+
+    def snapshot(self, folder: str, name: str) -> None:
+        """Keep a folder as it is now under `<folder>/.snapshot/<name>`; nothing happens when that is there.
+
+        On a local file system the files are linked, so they must be replaced by a move, never written again.
+        """
+        if name in self.snapshots(folder):
+            return
+        if local := _local(folder):
+            partial = local / ".snapshot" / f".{name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(local, partial, copy_function=os.link, ignore=shutil.ignore_patterns(".*"))
+            partial.rename(partial.with_name(name))
+        else:
+            self._fs(folder).createSnapshot(self._path(folder), name)
+
+    def delete_snapshot(self, folder: str, name: str) -> None:
+        """Remove a snapshot."""
+        if local := _local(folder):
+            # Out of sight first: a reader that lists the snapshots now must not meet half of one.
+            gone = local / ".snapshot" / ".gone"
+            shutil.rmtree(gone, ignore_errors=True)
+            (local / ".snapshot" / name).rename(gone)
+            shutil.rmtree(gone)
+        else:
+            self._fs(folder).deleteSnapshot(self._path(folder), name)
 
     def read_text(self, path: str) -> str | None:
         """Content of a UTF-8 file, or None when it is not there."""
@@ -106,7 +167,7 @@ class Storage:
     def create_new(self, path: str, text: str) -> bool:
         """Write a file unless it exists; the file system decides who of two writers wins."""
         self.make_folder(path.rsplit("/", 1)[0])
-        if local := self._local(path):
+        if local := _local(path):
             try:
                 with local.open("x", encoding="utf-8") as file:
                     file.write(text)
@@ -123,18 +184,18 @@ class Storage:
         stream.close()
         return True
 
-    def modified(self, path: str) -> int | None:
-        """Time of change in ms since 1970, or None when the file is not there."""
+    def info(self, path: str) -> FileInfo | None:
+        """Path, length and time of change of a file, or None when it is not there."""
         if not self.exists(path):
             return None
-        return int(self._fs(path).getFileStatus(self._path(path)).getModificationTime())
+        return _info(self._fs(path).getFileStatus(self._path(path)))
 
     def touch(self, path: str, when: int) -> None:
         """Set the time of change, in ms since 1970."""
         self._fs(path).setTimes(self._path(path), when, -1)
 
     def first_line(self, path: str, limit: int = 1 << 20) -> str:
-        """The first line of a text file, unpacked by its ending (.gz), without a byte order mark.
+        """The first line of a text file in UTF-8, else Latin-1, unpacked by its ending (.gz), without byte order mark.
 
         Args:
             path: the file.
@@ -148,27 +209,29 @@ class Storage:
         try:
             line = self._jvm.org.apache.hadoop.io.Text()
             reader.readLine(line, limit)
-            return str(line.toString()).removeprefix("\ufeff")
+            content = bytes(line.copyBytes())
         finally:
             reader.close()
-
-    def qualified(self, path: str) -> str:
-        """The path with its scheme and host."""
-        return str(self._fs(path).makeQualified(self._path(path)).toString())
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return content.decode("latin-1")
 
     def uri(self, path: str) -> str:
         """The path as Spark's `_metadata.file_path` writes it."""
         return str(self._path(path).toUri().toString())
 
-    def _path(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
-        return self._jvm.org.apache.hadoop.fs.Path(path)
-
     def _fs(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
         return self._path(path).getFileSystem(self._conf)
 
     def _context(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
-        return self._jvm.org.apache.hadoop.fs.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
+        return self._hadoop.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
 
-    def _local(self, path: str) -> Path | None:
-        uri = self._fs(path).makeQualified(self._path(path)).toUri()
-        return Path(uri.getPath()) if uri.getScheme() == "file" else None
+
+def _local(path: str) -> Path | None:
+    """The path on the local disk; None for one on HDFS."""
+    return Path("/" + path.removeprefix("file:").lstrip("/")) if path.startswith("file:") else None
+
+
+def _info(status: Any) -> FileInfo:  # noqa: ANN401 - an object of the JVM
+    return FileInfo(status.getPath().toString(), status.getLen(), status.getModificationTime())

@@ -42,7 +42,7 @@ class Shop:
             return list(csv.DictReader(file))
 
     def times(self) -> dict[str, int]:
-        files = (self.root / "output" / "analysis_parquet").rglob("*.parquet")
+        files = (self.root / "output" / "analysis_parquet").glob("order_date=*/*.parquet")
         return {path.parent.name: path.stat().st_mtime_ns for path in files}
 
     def quarantine(self) -> list[dict[str, Any]]:

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+from retail_jobs import publication
+from retail_jobs.publication import KEPT_SNAPSHOTS, Plan, State, latest, load_state, recover
+from retail_jobs.storage import Storage
+
+PUBLICATIONS = 50
+
+
+class Shelf:
+    """Publications of which every file says which one it belongs to, and how many rows that one has in all."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.home = root, f"file:{root}/state"
+        self.shown = f"file:{root}/analysis"
+        (root / "analysis").mkdir()
+
+    def prepare(self, number: int) -> tuple[str, Plan]:
+        """Stage a publication: two days stay, one comes, one goes."""
+        staging, plan = self.root / "state" / "staging" / f"run-{number}", Plan(shown=self.shown, state=State())
+        days = [*range(2), number + 10]
+        for day in days:
+            file = staging / f"order_date={day}" / "x.parquet"
+            file.parent.mkdir(parents=True)
+            pq.write_table(pa.table({"number": [number] * 4, "total": [4 * len(days)] * 4}), file)
+            plan.moves.append((f"file:{file}", f"{self.shown}/order_date={day}/part-0.parquet"))
+        plan.deletes.append(f"{self.shown}/order_date={number + 9}")
+        plan.state.publication = number
+        return f"file:{staging}", plan
+
+    def state(self, storage: Storage) -> tuple[int, set[int], list[str]]:
+        """Publication by the state, by the snapshot, and what is left in the staging folder."""
+        path = latest(storage, self.shown)
+        numbers = set() if path is None else {number for number, _ in read_arrow(path)}
+        return load_state(storage, self.home).publication, numbers, storage.folders(f"{self.home}/staging")
+
+
+def read_arrow(path: str) -> list[tuple[int, int]]:
+    table = ds.dataset(path.removeprefix("file:"), partitioning="hive").to_table()
+    return list(zip(table["number"].to_pylist(), table["total"].to_pylist(), strict=True))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def test_readers_see_only_whole_states(spark: SparkSession, shelf: Shelf) -> None:
+    storage, stop = Storage(spark), threading.Event()
+
+    def read_spark(path: str) -> list[tuple[int, int]]:
+        return [(row.number, row.total) for row in spark.read.parquet(path).select("number", "total").collect()]
+
+    class Reader:
+        """Reads the latest state until told to stop."""
+
+        def __init__(self, read: Callable[[str], list[tuple[int, int]]]) -> None:
+            self.read, self.condition, self.reads, self.seen = read, threading.Condition(), 0, set[int]()
+
+        def loop(self) -> None:
+            while not stop.is_set():
+                try:
+                    path = latest(storage, shelf.shown)
+                    assert path is not None
+                    rows = self.read(path)
+                    [(number, total)] = set(rows)
+                    assert len(rows) == total
+                    self.seen.add(number)
+                except BaseException:
+                    stop.set()
+                    raise
+                finally:
+                    with self.condition:
+                        self.reads += 1
+                        self.condition.notify_all()
+
+        def wait_for_another(self) -> None:
+            with self.condition:
+                reads = self.reads
+                self.condition.wait_for(lambda: self.reads > reads or stop.is_set(), timeout=60)
+
+    publication.commit(storage, shelf.home, *shelf.prepare(1))
+    readers = [Reader(read_arrow), Reader(read_spark)]
+    with ThreadPoolExecutor() as pool:
+        loops = [pool.submit(reader.loop) for reader in readers]
+        for number in range(2, PUBLICATIONS + 1):
+            publication.commit(storage, shelf.home, *shelf.prepare(number))
+            readers[number % 2].wait_for_another()
+        stop.set()
+    for reader, loop in zip(readers, loops, strict=True):
+        loop.result()
+        assert reader.reads >= PUBLICATIONS / 2 - 1 and len(reader.seen) > PUBLICATIONS / 5
+    assert len(storage.snapshots(shelf.shown)) == KEPT_SNAPSHOTS
+
+
+class Killed(BaseException):
+    """Not an error that anyone handles."""
+
+
+class FailingStorage(Storage):
+    """Stops at its n-th change of the file system."""
+
+    def __init__(self, spark: SparkSession, changes: int) -> None:
+        super().__init__(spark)
+        self.left = changes
+
+    def _change(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def replace(self, source: str, target: str) -> None:
+        self._change()
+        super().replace(source, target)
+
+    def delete(self, path: str) -> None:
+        self._change()
+        super().delete(path)
+
+    def snapshot(self, folder: str, name: str) -> None:
+        self._change()
+        super().snapshot(folder, name)
+
+    def delete_snapshot(self, folder: str, name: str) -> None:
+        self._change()
+        super().delete_snapshot(folder, name)
+
+
+def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(spark: SparkSession, shelf: Shelf) -> None:
+    storage = Storage(spark)
+    for earlier in range(1, KEPT_SNAPSHOTS + 1):
+        publication.commit(storage, shelf.home, *shelf.prepare(earlier))
+    number = KEPT_SNAPSHOTS + 1
+
+    def stops() -> Iterator[bool]:
+        """Stop after no change, after one, after two, until a publication gets through."""
+        for changes in range(100):
+            try:
+                publication.commit(FailingStorage(spark, changes), shelf.home, *shelf.prepare(number))
+            except Killed:
+                yield True
+            else:
+                return
+
+    places = 0
+    for _ in stops():
+        planned = recover(storage, shelf.home)
+        # The first change writes the plan; before that nothing has happened.
+        expected = number if planned else number - 1
+        assert planned == (places > 0)
+        assert shelf.state(storage) == (expected, {expected}, [])
+        places += 1
+        number += planned
+    assert places > 6
+
+
+def test_a_copy_of_a_snapshot_that_was_not_finished_is_made_again(spark: SparkSession, shelf: Shelf) -> None:
+    storage = Storage(spark)
+    partial = shelf.root / "analysis" / ".snapshot" / ".p000000001.partial"
+    partial.mkdir(parents=True)
+    (partial / "left").touch()
+    assert latest(storage, shelf.shown) is None
+    publication.commit(storage, shelf.home, *shelf.prepare(1))
+    assert storage.snapshots(shelf.shown) == ["p000000001"]
+    assert shelf.state(storage) == (1, {1}, [])
+
+
+def test_a_published_file_changes_only_by_a_move(spark: SparkSession, shelf: Shelf) -> None:
+    storage = Storage(spark)
+    publication.commit(storage, shelf.home, *shelf.prepare(1))
+    first = latest(storage, shelf.shown)
+    assert first is not None
+    publication.commit(storage, shelf.home, *shelf.prepare(2))
+    shutil.rmtree(shelf.root / "analysis" / "order_date=0")
+    assert {number for number, _ in read_arrow(first)} == {1}

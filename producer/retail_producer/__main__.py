@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from itertools import islice
 from types import FrameType
 
 from retail_producer import rows
@@ -102,7 +103,7 @@ def run(settings: Settings) -> int:
 
 
 def _send_all(settings: Settings, delivery: Delivery, progress: Progress, stop: Stop) -> None:
-    """Send event after event, each made when it is due, until the input ends or a stop is asked for."""
+    """Send events, each made when it is due, until the input ends or a stop is asked for."""
     events = rows.passes(settings.input_path, loop=settings.loop, original=settings.event_time == "original")
     schedule = Schedule(settings.events_per_second, time.monotonic())
     while not stop():
@@ -111,10 +112,10 @@ def _send_all(settings: Settings, delivery: Delivery, progress: Progress, stop: 
         if (wait := schedule.wait(now)) > 0:
             delivery.pause(min(wait, 1.0))
             continue
-        event = next(events, None)
-        if event is None or not delivery.send(event):
+        group = list(islice(events, schedule.due(now)))
+        if not group or not delivery.send(group):
             return
-        schedule.sent()
+        schedule.sent(len(group))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

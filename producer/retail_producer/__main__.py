@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from types import FrameType
 
@@ -89,7 +89,7 @@ def run(settings: Settings) -> int:
     )
     progress = Progress(delivery, time.monotonic())
     try:
-        _send_all(settings, delivery, progress, stop)
+        send_all(settings, delivery, progress, stop)
         while not stop() and not delivery.drained():
             progress.look(time.monotonic())
     finally:
@@ -102,7 +102,7 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def _send_all(settings: Settings, delivery: Delivery, progress: Progress, stop: Stop) -> None:
+def send_all(settings: Settings, delivery: Delivery, progress: Progress, stop: Callable[[], bool]) -> None:
     """Send events, each made when it is due, until the input ends or a stop is asked for."""
     events = rows.passes(settings.input_path, loop=settings.loop, original=settings.event_time == "original")
     schedule = Schedule(settings.events_per_second, time.monotonic())

@@ -45,6 +45,11 @@ class Delivery:
     When no acknowledgement has come for `SILENCE` seconds although some are due, it takes no further event
     until one comes: what waits in memory stays little, and event times stay near the present.
 
+    Args:
+        settings: Brokers and topic.
+        stopping: Whether a stop was asked for.
+        options: Options of the client that differ.
+
     Attributes:
         sent: Events handed to the client.
     """
@@ -53,7 +58,7 @@ class Delivery:
     REPORT_EVERY = 10.0
     POLL = 0.2  # seconds; how long a stop request may go unnoticed
 
-    def __init__(self, settings: Settings, *, stopping: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, *, stopping: Callable[[], bool], **options: object) -> None:
         self.sent = 0
         self._servers = settings.kafka_bootstrap_servers
         self._topic = settings.sales_topic
@@ -63,7 +68,7 @@ class Delivery:
         self._acknowledged = 0
         self._heard = time.monotonic()  # the last acknowledgement, or the last moment none was due
         callbacks = {"error_cb": self._on_error, "on_delivery": self._on_failure}
-        self._producer = Producer({**client_config(settings), **callbacks})
+        self._producer = Producer({**client_config(settings), **callbacks, **options})
 
     @property
     def queued(self) -> int:

@@ -25,7 +25,7 @@ from tools.products import Checkout
 from tools.terminal import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 60
+START_SECONDS = 300
 JAVA = ("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m")
 CLUSTER_ID = "c2hvcGZsb29yLXRlc3QtMQ"
 

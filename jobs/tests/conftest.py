@@ -12,7 +12,13 @@ from tools.kafka_broker import Broker, running, spark_kafka_jars
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    test = {"spark.master": "local[2]", "spark.ui.enabled": "false", "spark.jars": spark_kafka_jars()}
+    test = {
+        "spark.master": "local[2]",
+        "spark.ui.enabled": "false",
+        "spark.jars": spark_kafka_jars(),
+        # Tests run too short for the second compiler of the JVM to pay.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
     session = open_session("tests", {**SPARK, **test})
     yield session
     session.stop()

@@ -296,7 +296,8 @@ class Sales:
 def kill_in_mid_batch(shop: Shop, chance: random.Random) -> None:
     """Run the job as a process, and end it with SIGKILL after a batch has begun and before it is committed."""
     jars = spark_kafka_jars()
-    submit = f"--jars {jars} --conf spark.ui.enabled=false --master local[2] pyspark-shell"
+    java = "--driver-java-options -XX:TieredStopAtLevel=1"
+    submit = f"--jars {jars} {java} --conf spark.ui.enabled=false --master local[2] pyspark-shell"
     root = Path(__file__).resolve().parents[1]
     checkpoint = shop.root / "output" / ".state" / "streaming" / "checkpoint"
 
@@ -313,7 +314,7 @@ def kill_in_mid_batch(shop: Shop, chance: random.Random) -> None:
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         wanted = done + chance.randint(1, 2)
         while newest("commits") < wanted or newest("offsets") <= newest("commits"):
             assert process.poll() is None and time.monotonic() < deadline, (shop.root / "log").read_text()[-3000:]

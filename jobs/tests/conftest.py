@@ -7,9 +7,24 @@ from pyspark.sql import SparkSession
 from retail_jobs.batch import SPARK
 from retail_jobs.session import open_session
 
+from tools.kafka_broker import Broker, running, spark_kafka_jars
+
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    session = open_session("tests", {**SPARK, "spark.master": "local[2]", "spark.ui.enabled": "false"})
+    test = {
+        "spark.master": "local[2]",
+        "spark.ui.enabled": "false",
+        "spark.jars": spark_kafka_jars(),
+        # Tests run too short for the second compiler of the JVM to pay.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
+    session = open_session("tests", {**SPARK, **test})
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    with running() as server:
+        yield server

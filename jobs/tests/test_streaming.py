@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from decimal import Decimal
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from retail_jobs import cleaning
 from retail_jobs.csv_records import parse_header, parse_lines
-from retail_jobs.streaming import clean_events, live_messages, revenue_windows
+from retail_jobs.stream_events import clean_events
 
 NOW = datetime(2025, 9, 1, 12, 5, tzinfo=UTC)
 KAFKA = "value binary, topic string, partition int, offset bigint, timestamp timestamp"
@@ -59,29 +57,3 @@ def test_batch_and_streaming_give_the_same_answer(spark: SparkSession) -> None:
     values = [json.dumps(dict(zip(names, record, strict=True))) for record in records]
     stream = clean_events(messages(spark, *values)).select(*TYPED)
     assert batch.orderBy("order_id").collect() == stream.orderBy("order_id").collect()
-
-
-def test_windows_hop_and_an_event_that_comes_again_counts_once(spark: SparkSession, tmp_path: Path) -> None:
-    spark.createDataFrame(
-        [
-            (event(1, product="Tea", amount="2.50").encode(), "sales", 0, 0, NOW),
-            (event(1, product="Tea", amount="2.50").encode(), "sales", 0, 1, NOW),
-            (event(2, product="Tea", amount="0.10").encode(), "sales", 0, 2, NOW),
-        ],
-        KAFKA,
-    ).write.parquet(str(tmp_path / "topic"))
-    stream = spark.readStream.schema(KAFKA).parquet(str(tmp_path / "topic"))
-    events = clean_events(stream).where(cleaning.is_clean())
-    query = (
-        live_messages(revenue_windows(events, "15 minutes"))
-        .writeStream.outputMode("update")
-        .format("memory")
-        .queryName("live")
-        .option("checkpointLocation", str(tmp_path / "checkpoint"))
-        .trigger(availableNow=True)
-        .start()
-    )
-    query.awaitTermination()
-    rows = {row.key: json.loads(row.value) for row in spark.table("live").collect()}
-    assert sorted(rows) == [f"Tea|2025-09-01T{start}:00Z" for start in ("11:15", "11:30", "11:45", "12:00")]
-    assert {(row["orders"], Decimal(row["revenue"])) for row in rows.values()} == {(2, Decimal("2.60"))}

@@ -8,7 +8,8 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from types import FrameType
 
 from retail_producer import rows
@@ -88,7 +89,7 @@ def run(settings: Settings) -> int:
     )
     progress = Progress(delivery, time.monotonic())
     try:
-        _send_all(settings, delivery, progress, stop)
+        send_all(settings, delivery, progress, stop)
         while not stop() and not delivery.drained():
             progress.look(time.monotonic())
     finally:
@@ -101,8 +102,8 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def _send_all(settings: Settings, delivery: Delivery, progress: Progress, stop: Stop) -> None:
-    """Send event after event, each made when it is due, until the input ends or a stop is asked for."""
+def send_all(settings: Settings, delivery: Delivery, progress: Progress, stop: Callable[[], bool]) -> None:
+    """Send events, each made when it is due, until the input ends or a stop is asked for."""
     events = rows.passes(settings.input_path, loop=settings.loop, original=settings.event_time == "original")
     schedule = Schedule(settings.events_per_second, time.monotonic())
     while not stop():
@@ -111,10 +112,10 @@ def _send_all(settings: Settings, delivery: Delivery, progress: Progress, stop: 
         if (wait := schedule.wait(now)) > 0:
             delivery.pause(min(wait, 1.0))
             continue
-        event = next(events, None)
-        if event is None or not delivery.send(event):
+        group = list(islice(events, schedule.due(now)))
+        if not group or not delivery.send(group):
             return
-        schedule.sent()
+        schedule.sent(len(group))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

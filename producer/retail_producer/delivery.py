@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from retail_producer.notify import notify
 from retail_producer.rows import Event
@@ -29,6 +30,9 @@ def client_config(settings: Settings) -> dict[str, object]:
         # No deadline: an event waits for the brokers as long as it takes, instead of being given up.
         "message.timeout.ms": 0,
         "queue.buffering.max.messages": 50_000,
+        "queue.buffering.max.kbytes": 65_536,
+        # What is acknowledged is what has left the queue: no call into Python for each event.
+        "delivery.report.only.error": True,
         "reconnect.backoff.max.ms": 2_000,
         # Connection troubles reach the log through Delivery, once in a while instead of once per attempt.
         "log_level": 2,
@@ -41,53 +45,64 @@ class Delivery:
     When no acknowledgement has come for `SILENCE` seconds although some are due, it takes no further event
     until one comes: what waits in memory stays little, and event times stay near the present.
 
+    Args:
+        settings: Brokers and topic.
+        stopping: Whether a stop was asked for.
+        options: Options of the client that differ.
+
     Attributes:
         sent: Events handed to the client.
-        delivered: Events acknowledged by all in-sync replicas.
     """
 
     SILENCE = 5.0
     REPORT_EVERY = 10.0
     POLL = 0.2  # seconds; how long a stop request may go unnoticed
 
-    def __init__(self, settings: Settings, *, stopping: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, *, stopping: Callable[[], bool], **options: object) -> None:
         self.sent = 0
-        self.delivered = 0
         self._servers = settings.kafka_bootstrap_servers
         self._topic = settings.sales_topic
         self._stopping = stopping
         self._failure: str | None = None
         self._trouble = ""
+        self._acknowledged = 0
         self._heard = time.monotonic()  # the last acknowledgement, or the last moment none was due
-        self._producer = Producer({**client_config(settings), "error_cb": self._on_error})
+        callbacks = {"error_cb": self._on_error, "on_delivery": self._on_failure}
+        self._producer = Producer({**client_config(settings), **callbacks, **options})
 
     @property
     def queued(self) -> int:
         """Events sent and not yet acknowledged."""
-        return self.sent - self.delivered
+        return len(self._producer)
 
-    def send(self, event: Event) -> bool:
-        """Hand over one event, waiting for room and for the brokers; False if a stop was asked for meanwhile.
+    @property
+    def delivered(self) -> int:
+        """Events acknowledged by all in-sync replicas."""
+        return max(self.sent - self.queued, 0)
+
+    def send(self, events: Sequence[Event]) -> bool:
+        """Hand events over, waiting for room and for the brokers; False if a stop was asked for meanwhile.
 
         Raises:
-            DeliveryError: This event, or one before it, cannot be delivered.
+            DeliveryError: One of these events, or one before them, cannot be delivered.
         """
-        self._poll(0)
-        while True:
+        waiting: list[dict[str, Any]] = [{"key": event.key, "value": event.value} for event in events]
+        while waiting:
+            self._poll(0)
             if self._silent():
                 self._wait_for_brokers()
             if self._stopping():
                 return False
-            try:
-                self._producer.produce(self._topic, key=event.key, value=event.value, on_delivery=self._on_delivery)
-                break
-            except BufferError:
+            self._producer.produce_batch(self._topic, waiting)
+            refused = [message for message in waiting if "_error" in message]
+            self.sent += len(waiting) - len(refused)
+            for message in refused:
+                error: KafkaError = message.pop("_error")
+                if error.code() != KafkaError._QUEUE_FULL:
+                    raise DeliveryError(f"{message['key'].decode()}: {error.str()}")
+            waiting = refused
+            if waiting:
                 self._poll(self.POLL)
-            except KafkaException as error:
-                raise DeliveryError(f"{event.key.decode()}: {error.args[0]}") from error
-        if not self.queued:
-            self._heard = time.monotonic()
-        self.sent += 1
         return True
 
     def pause(self, seconds: float) -> None:
@@ -105,6 +120,8 @@ class Delivery:
 
     def _poll(self, seconds: float) -> None:
         self._producer.poll(seconds)
+        if not self.queued or self.delivered > self._acknowledged:
+            self._acknowledged, self._heard = self.delivered, time.monotonic()
         if self._failure is not None:
             raise DeliveryError(self._failure)
 
@@ -151,11 +168,8 @@ class Delivery:
         )
         notify(STATUS=f"waiting for the brokers at {self._servers}")
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self.delivered += 1
-            self._heard = time.monotonic()
-        elif self._failure is None:
+    def _on_failure(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and self._failure is None:
             key = message.key()
             name = key.decode() if isinstance(key, bytes) else str(key)
             self._failure = f"event {name} was not delivered to topic {self._topic}: {error.str()}"

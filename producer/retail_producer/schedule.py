@@ -14,6 +14,8 @@ class Schedule:
 
     # Above this rate events are sent in small groups: a sleep per event would cost more than the event.
     TICK = 0.005
+    # So many at once that handing them over costs little for each, so few that a stop is noticed at once.
+    GROUP = 500
 
     def __init__(self, rate: float, start: float, patience: float = 5.0) -> None:
         self.rate = rate
@@ -31,6 +33,12 @@ class Schedule:
             return 0.0
         return max(delay, self.TICK) if delay > 0 else 0.0
 
-    def sent(self) -> None:
-        """Count one event."""
-        self._sent += 1
+    def due(self, now: float) -> int:
+        """How many events are due, `GROUP` at most; ask when there is no `wait`."""
+        if self.rate == 0:
+            return self.GROUP
+        return max(1, min(int((now - self._start) * self.rate) + 1 - self._sent, self.GROUP))
+
+    def sent(self, events: int) -> None:
+        """Count events."""
+        self._sent += events

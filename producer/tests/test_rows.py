@@ -31,11 +31,21 @@ def test_an_event_keeps_names_and_raw_values_and_has_its_own_time(tmp_path: Path
     ]
 
 
-def test_the_key_is_the_event_id_and_the_value_is_utf_8(tmp_path: Path) -> None:
-    write(tmp_path, "a.csv", "order_id,store_city\n1,Łódź\n")
-    [event] = events(tables(tmp_path)[0])
-    assert event.key == b"a.csv:2"
-    assert "Łódź".encode() in event.value
+def test_the_key_is_the_order_or_else_the_event_and_the_value_is_utf_8(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", "store_city,Order_ID\nŁódź,1\nBern,\n")
+    first, second = events(tables(tmp_path)[0])
+    assert (first.key, second.key) == (b"1", b"a.csv:3")
+    assert "Łódź".encode() in first.value
+
+
+@pytest.mark.parametrize("text", ["100% \\ ok", "tab\tand\x00null", "%s", "\u2028 \u00a0", "\x7f\x1b", "😀"])
+def test_whatever_a_name_or_a_value_holds_comes_out_of_the_json_again(tmp_path: Path, text: str) -> None:
+    write(tmp_path, f"{text.replace(chr(0), '')}.csv", f"order_id,{text}\n{text},plain\nplain,{text}\nshort {text}\n")
+    first, second, third = sent(tmp_path)
+    assert (first["order_id"], first[text]) == (text, "plain")
+    assert (second["order_id"], second[text]) == ("plain", text)
+    assert third["_raw"] == f"short {text}"
+    assert third["event_id"] == f"{text.replace(chr(0), '')}.csv:4"
 
 
 def test_ids_are_stable_unique_and_count_lines_of_the_file(tmp_path: Path) -> None:
@@ -119,14 +129,15 @@ def test_a_loop_makes_new_ids_each_pass_and_sees_new_files(tmp_path: Path) -> No
     first = next(stream)
     write(tmp_path, "b.csv", "order_id,amount\n9,2\n")
     rest = list(islice(stream, 2))
-    assert b"a.csv:2@" in first.key
-    assert [json.loads(event.value)["order_id"] for event in rest] == ["1", "9"]
-    assert len({first.key, *(event.key for event in rest)}) == 3
+    found = [json.loads(event.value) for event in (first, *rest)]
+    assert [event["order_id"].split("@")[0] for event in found] == ["1", "1", "9"]
+    assert [event["event_id"].split("@")[0] for event in found] == ["a.csv:2", "a.csv:2", "b.csv:2"]
+    assert len({event["order_id"] for event in found}) == len({event["event_id"] for event in found}) == 3
 
 
 def test_a_single_replay_ends(tmp_path: Path) -> None:
     write(tmp_path, "a.csv", "order_id,amount\n1,2\n")
-    assert [event.key for event in passes(tmp_path, loop=False, original=False)] == [b"a.csv:2"]
+    assert [event.key for event in passes(tmp_path, loop=False, original=False)] == [b"1"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tools.kafka_broker import Broker, running
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    with running() as server:
+        yield server

@@ -49,8 +49,11 @@ def server(month: Path, tmp_path: Path) -> Iterator[str]:
         "PYTHONPATH": str(WEBAPP),
         "USE_HDFS": "false",
         "ANALYSIS_PATH": str(month),
+        "QUARANTINE_PATH": str(tmp_path / "quarantine"),
+        "REPORT_PATH": str(tmp_path / "last_run.json"),
         "KAFKA_BOOTSTRAP_SERVERS": "",
         "REFRESH_SECONDS": "0.2",
+        "SLOW_REFRESH_SECONDS": "0.2",
         "DASHBOARD_BIND": address,
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:retail_webapp.gunicorn_conf"]

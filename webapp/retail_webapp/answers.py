@@ -237,7 +237,7 @@ def _job(name: str, unit_name: str, run: LastRun | None, unit: Unit | None) -> R
     started = unit.started if unit and unit.started else run.started if run else None
     ended = unit.ended if unit and unit.started else run.finished if run else None
     # A run that was killed leaves no report: then the report is of an earlier run than the unit.
-    reported = run if run and (unit is None or ended is None or run.finished >= (started or run.started)) else None
+    reported = run if run and started and ended and run.finished >= started else None
     good = (unit is None or unit.good) and (reported is None or reported.result not in ("failed", "partial"))
     seconds = round((ended - started).total_seconds(), 1) if started and ended else None
     return {

@@ -1,6 +1,8 @@
 """Folders that hold results: on HDFS, or on the local disk."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from io import IOBase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
@@ -77,8 +79,13 @@ class LocalStore:
 
     def folders(self, path: str) -> list[FolderEntry]:
         """See Store."""
-        found = [(child.name, child.stat()) for child in (self._folder / path).iterdir() if child.is_dir()]
-        return [FolderEntry(name, status.st_mtime_ns) for name, status in found]
+        found = []
+        for child in os.scandir(self._folder / path):
+            # One that goes after it was listed is not there any more; that is no fault of the folder.
+            with suppress(FileNotFoundError):
+                if child.is_dir():
+                    found.append(FolderEntry(child.name, child.stat().st_mtime_ns))
+        return found
 
     def files(self, path: str) -> list[FileEntry]:
         """See Store."""

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from retail_webapp import create_app
 from retail_webapp.settings import Settings
 
-from .samples import MONTH, Publisher
+from .samples import Publisher, publish_month
 
 
 @pytest.fixture
@@ -22,9 +22,7 @@ def batch(folder: Path) -> Publisher:
 
 @pytest.fixture
 def month(batch: Publisher) -> Path:
-    for day, rows in MONTH.items():
-        batch.write(day, rows)
-    batch.publish()
+    publish_month(batch)
     return batch.folder
 
 

@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,96 @@ MONTH: dict[date, list[BatchRow]] = {
     DAY_2: [(MILK, "Food", "Alpine", 1, 1, "1.10"), ("Mystery", "UNKNOWN", "UNKNOWN", 1, 1, "7.00")],
     DAY_3: [(BREAD, "Food", "Crust", 4, 4, "2.20"), (SOAP, "Household", "Clean & Co", 2, 6, "0.01")],
 }
+
+
+QUARANTINE = pa.schema(
+    [
+        ("raw", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("source", pa.string()),
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("run_id", pa.string()),
+        ("quarantined_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+def of_batch(raw: str, *reasons: str) -> dict[str, Any]:
+    return {"raw": raw, "reasons": list(reasons), "source": "sales.csv", "run_id": "r1", "quarantined_at": NOON}
+
+
+QUARANTINED = [
+    of_batch("O-1,2025-03-01,S006,Bern,Milk 1 l,1,42.00,-42.00", "negative_amount"),
+    of_batch("<img src=x onerror=alert(1)>", "malformed_row"),
+    of_batch("O-2,2025-03-01,S006,Bern,Milk 1 l,1,42.00,-42.00", "negative_amount"),
+]
+
+REPORT: dict[str, Any] = {
+    "run_id": "20261124T120000-abcdef",
+    "started": "2026-11-24T12:00:00Z",
+    "finished": "2026-11-24T12:01:10Z",
+    "seconds": 70.2,
+    "files_read": 4,
+    "rows_read": 4020,
+    "clean": 3981,
+    "repeated": 16,
+    "corrected": 0,
+    "quarantined": 39,
+    "reasons": {"negative_amount": 39},
+    "dates_published": ["2025-09-01", "2025-09-02"],
+    "publication": 3,
+    "result": "published",
+    "message": "",
+}
+
+
+# What `systemctl show` prints (systemd 252, TZ=UTC, LC_ALL=C), shortened to the properties that are asked for.
+SHOWN = """\
+Id=retail-batch.service
+LoadState=loaded
+ActiveState=inactive
+SubState=dead
+Result=success
+ExecMainCode=1
+ExecMainStatus=0
+ActiveEnterTimestamp=
+ExecMainStartTimestamp=Tue 2026-11-24 12:00:00 UTC
+ExecMainExitTimestamp=Tue 2026-11-24 12:01:10 UTC
+
+Id=retail-streaming.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+Result=success
+ExecMainCode=0
+ExecMainStatus=0
+ActiveEnterTimestamp=Tue 2026-11-24 11:00:00 UTC
+ExecMainStartTimestamp=Tue 2026-11-24 11:00:00 UTC
+ExecMainExitTimestamp=
+
+Id=retail-producer.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+Result=success
+ExecMainCode=0
+ExecMainStatus=0
+ActiveEnterTimestamp=
+ExecMainStartTimestamp=
+ExecMainExitTimestamp=
+
+Id=retail-batch.timer
+LoadState=loaded
+ActiveState=active
+SubState=waiting
+Result=success
+ActiveEnterTimestamp=Tue 2026-11-24 11:00:00 UTC
+NextElapseUSecRealtime=Tue 2026-11-24 13:00:00 UTC
+"""
 
 
 class Publisher:
@@ -67,3 +158,17 @@ class Publisher:
         for old in sorted(snapshot.parent.glob("p*"))[:-KEPT]:
             shutil.rmtree(old)
         return snapshot
+
+
+def publish_month(batch: Publisher) -> None:
+    """Write the month and publish it."""
+    for day, rows in MONTH.items():
+        batch.write(day, rows)
+    batch.publish()
+
+
+def write_quarantine(path: Path, *rows: dict[str, Any]) -> Path:
+    """Write a file of the quarantine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=QUARANTINE), path)
+    return path

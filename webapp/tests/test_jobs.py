@@ -9,69 +9,9 @@ from retail_webapp import answers
 from retail_webapp.sources.jobs import Jobs, JobsSource, LastRun, units_of
 from retail_webapp.sources.report import State
 
+from .samples import REPORT, SHOWN
+
 pytestmark = pytest.mark.filterwarnings("error")
-
-REPORT: dict[str, Any] = {
-    "run_id": "20261124T120000-abcdef",
-    "started": "2026-11-24T12:00:00Z",
-    "finished": "2026-11-24T12:01:10Z",
-    "seconds": 70.2,
-    "files_read": 4,
-    "rows_read": 4020,
-    "clean": 3981,
-    "repeated": 16,
-    "corrected": 0,
-    "quarantined": 39,
-    "reasons": {"negative_amount": 39},
-    "dates_published": ["2025-09-01", "2025-09-02"],
-    "publication": 3,
-    "result": "published",
-    "message": "",
-}
-
-# What `systemctl show` prints (systemd 252, TZ=UTC, LC_ALL=C), shortened to the properties that are asked for.
-SHOWN = """\
-Id=retail-batch.service
-LoadState=loaded
-ActiveState=inactive
-SubState=dead
-Result=success
-ExecMainCode=1
-ExecMainStatus=0
-ActiveEnterTimestamp=
-ExecMainStartTimestamp=Tue 2026-11-24 12:00:00 UTC
-ExecMainExitTimestamp=Tue 2026-11-24 12:01:10 UTC
-
-Id=retail-streaming.service
-LoadState=loaded
-ActiveState=active
-SubState=running
-Result=success
-ExecMainCode=0
-ExecMainStatus=0
-ActiveEnterTimestamp=Tue 2026-11-24 11:00:00 UTC
-ExecMainStartTimestamp=Tue 2026-11-24 11:00:00 UTC
-ExecMainExitTimestamp=
-
-Id=retail-producer.service
-LoadState=not-found
-ActiveState=inactive
-SubState=dead
-Result=success
-ExecMainCode=0
-ExecMainStatus=0
-ActiveEnterTimestamp=
-ExecMainStartTimestamp=
-ExecMainExitTimestamp=
-
-Id=retail-batch.timer
-LoadState=loaded
-ActiveState=active
-SubState=waiting
-Result=success
-ActiveEnterTimestamp=Tue 2026-11-24 11:00:00 UTC
-NextElapseUSecRealtime=Tue 2026-11-24 13:00:00 UTC
-"""
 
 LAST_RUN = LastRun.model_validate(REPORT)
 

@@ -1,12 +1,10 @@
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import IOBase
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from flask.testing import FlaskClient
 from retail_webapp.sources import quarantine as module
@@ -14,21 +12,9 @@ from retail_webapp.sources.quarantine import QuarantineSource
 from retail_webapp.sources.report import State
 from retail_webapp.sources.stores import LocalStore
 
-pytestmark = pytest.mark.filterwarnings("error")
+from .samples import NOON, of_batch, write_quarantine
 
-NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
-SCHEMA = pa.schema(
-    [
-        ("raw", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-        ("source", pa.string()),
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("run_id", pa.string()),
-        ("quarantined_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 Write = Callable[..., Path]
 
@@ -52,13 +38,7 @@ def home(folder: Path) -> Path:
 
 @pytest.fixture
 def write(home: Path) -> Write:
-    def write(name: str, *rows: dict[str, Any]) -> Path:
-        path = home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), path)
-        return path
-
-    return write
+    return lambda name, *rows: write_quarantine(home / name, *rows)
 
 
 @pytest.fixture
@@ -69,10 +49,6 @@ def store(home: Path) -> Counting:
 @pytest.fixture
 def source(store: Counting) -> QuarantineSource:
     return QuarantineSource(lambda: store, "quarantine", interval=60, product="HDFS", how_to_fill="make batch")
-
-
-def of_batch(raw: str, *reasons: str) -> dict[str, Any]:
-    return {"raw": raw, "reasons": list(reasons), "source": "sales.csv", "run_id": "r1", "quarantined_at": NOON}
 
 
 def of_stream(raw: str, *reasons: str) -> dict[str, Any]:

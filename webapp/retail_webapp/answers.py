@@ -250,7 +250,7 @@ def _job(name: str, unit_name: str, run: LastRun | None, unit: Unit | None) -> R
         "ended": iso(ended),
         "seconds": seconds,
         "next_run": iso(unit.next_run) if unit else None,
-        "journal": f"journalctl -u {unit_name} -n 100" if unit else None,
+        "journal": f"journalctl -eu {unit_name}" if unit else None,
     }
 
 

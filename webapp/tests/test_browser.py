@@ -215,7 +215,7 @@ def test_the_first_publication_shows_by_itself(browser: Browser, batch: Publishe
         visit.page.goto(address)
         for panel in ("daily", "products", "categories", "jobs"):
             expect(visit.page.locator(f"#{panel} .empty")).to_have_text("No batch has run yet: make local")
-        expect(visit.page.locator("#quarantine .empty")).to_contain_text("the quarantine is empty")
+        expect(visit.page.locator("#quarantine .empty")).to_have_text("The quarantine is empty.")
         assert violations(visit.page) == []
         publish_month(batch)
         expect(visit.page.locator("#daily tbody tr")).to_have_count(len(MONTH), timeout=15_000)
@@ -275,9 +275,9 @@ def test_the_command_to_look_into_the_journal_is_copied(server: str, browser: Br
     page = visit.open(server)
     expect(page.locator("#jobs-list li")).to_have_count(3)
     expect(page.locator("#jobs-list li").first).to_contain_text("Next run24 Nov 2026, 13:00 UTC")
-    page.get_by_role("button", name="Copy journalctl -u retail-streaming -n 100").click()
+    page.get_by_role("button", name="Copy journalctl -eu retail-streaming").click()
     expect(page.get_by_role("status")).to_have_text("Copied.")
-    assert page.evaluate("navigator.clipboard.readText()") == "journalctl -u retail-streaming -n 100"
+    assert page.evaluate("navigator.clipboard.readText()") == "journalctl -eu retail-streaming"
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     visit.context.close()

@@ -34,7 +34,7 @@ def test_last_and_next_run_result_duration_and_the_command_to_copy() -> None:
         "ended": "2026-11-24T12:01:10Z",
         "seconds": 70.0,
         "next_run": "2026-11-24T13:00:00Z",
-        "journal": "journalctl -u retail-batch -n 100",
+        "journal": "journalctl -eu retail-batch",
     }
     assert (rows[1]["state"], rows[1]["started"], rows[1]["ended"]) == ("running", "2026-11-24T11:00:00Z", None)
     assert (rows[2]["state"], rows[2]["good"]) == ("not installed", False)

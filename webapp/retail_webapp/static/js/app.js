@@ -94,13 +94,16 @@ function daysBefore(iso, days) {
   return date.toISOString().slice(0, 10);
 }
 
+/** First day of the last so many days of the data; none for all of it. */
+const rangeStart = (days) => (days && choices.to ? daysBefore(choices.to, Number(days) - 1) : "");
+
 /** Mark the range that the dates stand for. */
 function markRange() {
   const { from, to } = form.elements;
   for (const button of form.querySelectorAll("[data-days]")) {
     const { days } = button.dataset;
-    const start = days && choices.to ? daysBefore(choices.to, Number(days) - 1) : "";
-    button.setAttribute("aria-pressed", String(to.value === "" && from.value === start));
+    button.disabled = days !== "" && !choices.to;
+    button.setAttribute("aria-pressed", String(!button.disabled && to.value === "" && from.value === rangeStart(days)));
   }
 }
 
@@ -123,7 +126,7 @@ form.addEventListener("submit", (event) => {
 form.addEventListener("click", (event) => {
   const days = event.target.dataset?.days;
   if (days === undefined) return;
-  form.elements.from.value = days && choices.to ? daysBefore(choices.to, Number(days) - 1) : "";
+  form.elements.from.value = rangeStart(days);
   form.elements.to.value = "";
   applyFilters({ push: true });
 });
@@ -157,7 +160,7 @@ function show(name, answer) {
   part("notice").textContent = answer.notice ?? "";
   panel.classList.toggle("stale", answer.stale);
   showOrigin(name);
-  if (name === "daily") panels.figures(document.getElementById("figures"), answer.totals);
+  if (name === "daily") panels.figures(document.getElementById("figures"), answer);
   if (name === "windows") document.getElementById("live").hidden = answer.state !== "ok";
   if (!empty) panels[name](panel, answer, link);
   showAges();
@@ -165,7 +168,7 @@ function show(name, answer) {
 
 function emptyText(name, answer) {
   if (answer.notice) return answer.notice;
-  if (name === "quarantine") return "Every record could be used: the quarantine is empty.";
+  if (name === "quarantine") return "The quarantine is empty.";
   return isFiltered() ? "Nothing matches these filters." : "No data.";
 }
 

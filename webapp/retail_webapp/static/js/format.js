@@ -5,6 +5,7 @@ const dayMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "shor
 const fullDay = new Intl.DateTimeFormat("en-GB", {
   weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC",
 });
+const dayMonthYear = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
 
@@ -13,6 +14,7 @@ export const money = (text) => text.replace(/\B(?=(\d{3})+\.)/g, ",");
 export const percent = (text) => `${text} %`;
 export const day = (iso) => fullDay.format(new Date(iso));
 export const shortDay = (iso) => dayMonth.format(new Date(iso));
+export const mediumDay = (iso) => dayMonthYear.format(new Date(iso));
 export const time = (iso) => clock.format(new Date(iso));
 export const dateTime = (iso) => `${moment.format(new Date(iso))} UTC`;
 

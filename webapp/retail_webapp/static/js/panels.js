@@ -1,7 +1,7 @@
 // What each panel shows of the answer of its address.
 
 import { colourOf, horizontalBars, stackedBars } from "./charts.js";
-import { dateTime, day, duration, integer, money, percent, shortDay, time } from "./format.js";
+import { dateTime, day, duration, integer, mediumDay, money, percent, shortDay, time } from "./format.js";
 import { element, fillTable } from "./tables.js";
 
 const HEAT_WINDOWS = 8;
@@ -13,11 +13,15 @@ const revenue = { text: (row) => money(row.revenue), numeric: true };
 const share = { text: (row) => percent(row.share), numeric: true };
 
 /** Figures on top of the page. */
-export function figures(root, totals) {
+export function figures(root, { totals, days, computed_at: asOf }) {
   for (const cell of root.querySelectorAll("[data-figure]")) {
     const value = totals[cell.dataset.figure];
-    cell.textContent = typeof value === "string" ? money(value) : integer(value);
+    // Before the first batch there is no revenue, which is not a revenue of nothing.
+    if (!asOf) cell.textContent = "–";
+    else cell.textContent = typeof value === "string" ? money(value) : integer(value);
   }
+  root.querySelector("#span").textContent = days.length > 0
+    ? `${shortDay(days.at(-1).order_date)} – ${mediumDay(days[0].order_date)}` : "";
 }
 
 /** Revenue by day. */

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 JOBS = ("batch", "streaming")
 
-NEW_FILES = 200
+NEW_FILES = 100
 """Footers read in one look; the others follow in the next ones."""
 
 REASON_ROWS = 100_000

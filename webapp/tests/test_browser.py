@@ -1,16 +1,8 @@
 """The page in a real browser, served by a real gunicorn over real Parquet files."""
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
@@ -27,8 +19,8 @@ from retail_webapp.sources.report import Report, State
 from retail_webapp.sources.windows import Window, newest_first
 
 from .samples import MILK, MONTH, QUARANTINED, REPORT, SHOWN, SOAP, Publisher, publish_month, write_quarantine
+from .serving import WEBAPP, serving
 
-WEBAPP = Path(__file__).parents[1]
 OUTPUT = Path(__file__).parent / "output"
 CHART = WEBAPP / "retail_webapp/static/vendor/chart.umd.min.js"
 CHROMIUM = shutil.which("chromium")
@@ -50,37 +42,6 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """The dashboard over the results in a folder; the address of its page."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(WEBAPP),
-        "USE_HDFS": "false",
-        "ANALYSIS_PATH": str(home / "analysis_parquet"),
-        "QUARANTINE_PATH": str(home / "quarantine"),
-        "REPORT_PATH": str(home / "last_run.json"),
-        "KAFKA_BOOTSTRAP_SERVERS": "",
-        "REFRESH_SECONDS": "0.2",
-        "SLOW_REFRESH_SECONDS": "0.2",
-        "DASHBOARD_BIND": address,
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:retail_webapp.gunicorn_conf"]
-    log = home / "gunicorn.log"
-    with log.open("w") as out:
-        process = subprocess.Popen([*command, "retail_webapp:create_app()"], env=environment, stdout=out, stderr=out)
-        try:
-            wait_for(f"http://{address}/healthz", log)
-            yield f"http://{address}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=15)
-    assert code == 0, log.read_text()
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard that no test changes: a month, a quarantine, a report."""
@@ -90,17 +51,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (home / "last_run.json").write_text(json.dumps(REPORT))
     with serving(home) as address:
         yield address
-
-
-def wait_for(address: str, log: Path) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"no answer from {address}: {log.read_text()}")
 
 
 @pytest.fixture(scope="module")

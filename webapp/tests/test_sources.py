@@ -175,6 +175,23 @@ def test_hidden_and_foreign_files_are_not_published() -> None:
     assert [entry.path for entry in files] == ["order_date=2025-03-01/part-0.parquet"]
 
 
+def test_an_error_of_the_namenode_is_one_line_in_its_own_words() -> None:
+    def open_store() -> Store:
+        # As the client gives it; a real one has the whole stack.
+        raise RuntimeError(
+            'RPCError("org.apache.hadoop.security.AccessControlException", '
+            '"Permission denied: user=retail-dashboard\\n\\tat o.a.h.hdfs.server.namenode.FSPermissionChecker'
+            '\\n\\tat java.base/java.security.AccessController\\n")'
+        )
+
+    source = make_source(open_store)
+    source.refresh()
+    assert source.report().notice == (
+        "HDFS cannot be read (AccessControlException: Permission denied: user=retail-dashboard): "
+        "nothing to show yet; trying again."
+    )
+
+
 def test_the_date_comes_from_the_folder() -> None:
     assert date_of("order_date=2025-03-01/part.parquet") == DAY_1
     with pytest.raises(ValueError, match="isoformat"):

@@ -3,13 +3,14 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import pyarrow as pa
 
 from retail_webapp.sources.dataset import Snapshot, assemble, parse_file, published
-from retail_webapp.sources.polled import PolledSource
+from retail_webapp.sources.polled import StoreSource
 from retail_webapp.sources.stores import FileEntry, FolderEntry, Store
 
 log = logging.getLogger(__name__)
@@ -28,50 +29,33 @@ class OvertakenError(Exception):
     """Every snapshot was taken away before it was read."""
 
 
-class BatchSource(PolledSource[Snapshot]):
+class BatchSource(StoreSource[Snapshot]):
     """Keeps the newest publication of the batch.
 
     Each publication ends with a snapshot that never changes, so what is read from one is a whole state.
     """
 
-    def __init__(
-        self, open_store: Callable[[], Store], address: str, *, interval: float, product: str, how_to_fill: str
-    ) -> None:
-        """Make a source that has not looked yet.
-
-        Args:
-            open_store: opens the folder of the result; called in the serving process at the first look.
-            address: see PolledSource, as the rest.
-            interval: see PolledSource.
-            product: see PolledSource.
-            how_to_fill: see PolledSource.
-        """
-        super().__init__(address, interval=interval, product=product, how_to_fill=how_to_fill)
-        self._open_store = open_store
-        self._store: Store | None = None
-        self._tables: dict[FileEntry, pa.Table] = {}
+    _tables: Mapping[FileEntry, pa.Table] = MappingProxyType({})
+    """What the snapshot held was read from."""
 
     def computed_at(self, found: Snapshot) -> datetime | None:
         """When its newest file was written."""
         return found.computed_at
 
-    def look(self) -> Snapshot | None:
+    def look_into(self, store: Store) -> Snapshot | None:
         """The newest snapshot; the one held when there is no newer one."""
-        if self._store is None:
-            self._store = self._open_store()
-            self.address = self._store.address
         for _ in range(ATTEMPTS):
-            newest = _newest_first(self._store)
+            newest = _newest_first(store)
             if not newest:
                 return None
             if self._found is not None and self._found.folder == newest[0]:
                 return self._found
             try:
-                snapshot = self._read(self._store, newest[0])
+                snapshot = self._read(store, newest[0])
             except FileNotFoundError:
                 continue
             # One that may have lost files while they were listed is not trusted.
-            if newest[0] in _newest_first(self._store)[:KEPT]:
+            if newest[0] in _newest_first(store)[:KEPT]:
                 return snapshot
         raise OvertakenError(f"{ATTEMPTS} publications were replaced before they could be read")
 

@@ -5,10 +5,12 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from retail_webapp.sources.report import Report, State
+from retail_webapp.sources.stores import Store
 from retail_webapp.sources.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -145,6 +147,37 @@ class PolledSource(ABC, Generic[T]):
             level = logging.WARNING if state is State.AWAY else logging.INFO
             log.log(level, "%s: %s -> %s %s", self.address, self._state, state, error)
         self._state, self._error = state, error
+
+
+class StoreSource(PolledSource[T]):
+    """A source that looks at a folder."""
+
+    def __init__(
+        self, open_store: Callable[[], Store], address: str, *, interval: float, product: str, how_to_fill: str
+    ) -> None:
+        """Make a source that has not looked yet.
+
+        Args:
+            open_store: opens the folder; called in the serving process at the first look, and again while it fails.
+            address: how the folder is called until it is open.
+            interval: see PolledSource, as the rest.
+            product: see there.
+            how_to_fill: see there.
+        """
+        super().__init__(address, interval=interval, product=product, how_to_fill=how_to_fill)
+        self._open_store = open_store
+        self._store: Store | None = None
+
+    def look(self) -> T | None:
+        """See PolledSource."""
+        if self._store is None:
+            self._store = self._open_store()
+            self.address = self._store.address
+        return self.look_into(self._store)
+
+    @abstractmethod
+    def look_into(self, store: Store) -> T | None:
+        """Look once, see `PolledSource.look`."""
 
 
 def _reason(error: Exception) -> str:

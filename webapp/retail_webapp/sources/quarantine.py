@@ -2,10 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import IOBase
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from retail_webapp.sources.dataset import moment_of
-from retail_webapp.sources.polled import PolledSource
+from retail_webapp.sources.polled import StoreSource
 from retail_webapp.sources.stores import FileEntry, Store
 
 log = logging.getLogger(__name__)
+
+File = tuple[str, FileEntry]
+"""Job and file."""
 
 JOBS = ("batch", "streaming")
 
@@ -84,45 +88,27 @@ class Quarantine:
     """When the newest file was written (UTC)."""
 
 
-class QuarantineSource(PolledSource[Quarantine]):
+class QuarantineSource(StoreSource[Quarantine]):
     """Looks at the files that are new; what was read of the others is kept."""
 
-    def __init__(
-        self, open_store: Callable[[], Store], address: str, *, interval: float, product: str, how_to_fill: str
-    ) -> None:
-        """Make a source that has not looked yet.
-
-        Args:
-            open_store: opens the folder of the quarantine; called in the serving process at the first look.
-            address: see PolledSource, as the rest.
-            interval: see PolledSource.
-            product: see PolledSource.
-            how_to_fill: see PolledSource.
-        """
-        super().__init__(address, interval=interval, product=product, how_to_fill=how_to_fill)
-        self._open_store = open_store
-        self._store: Store | None = None
-        self._parts: dict[tuple[str, FileEntry], Part] = {}
+    _parts: Mapping[File, Part] = MappingProxyType({})
 
     def computed_at(self, found: Quarantine) -> datetime | None:
         """When its newest file was written."""
         return found.newest
 
-    def look(self) -> Quarantine:
+    def look_into(self, store: Store) -> Quarantine:
         """The quarantine now; a folder that does not exist holds nothing."""
-        if self._store is None:
-            self._store = self._open_store()
-            self.address = self._store.address
         files = sorted(
-            ((job, entry) for job in JOBS for entry in _files(self._store, job)),
+            ((job, entry) for job in JOBS for entry in _files(store, job)),
             key=lambda file: (file[1].modified_ns, file),
             reverse=True,
         )
-        self._parts = _read_new(self._store, files, self._parts)
+        self._parts = _read_new(store, files, self._parts)
         return summarise(files, self._parts)
 
 
-def summarise(files: Iterable[tuple[str, FileEntry]], parts: Mapping[tuple[str, FileEntry], Part]) -> Quarantine:
+def summarise(files: Iterable[File], parts: Mapping[File, Part]) -> Quarantine:
     """Put together what is known of the files.
 
     Args:
@@ -156,9 +142,7 @@ def _files(store: Store, job: str) -> list[FileEntry]:
         return []
 
 
-def _read_new(
-    store: Store, files: list[tuple[str, FileEntry]], known: Mapping[tuple[str, FileEntry], Part]
-) -> dict[tuple[str, FileEntry], Part]:
+def _read_new(store: Store, files: list[File], known: Mapping[File, Part]) -> dict[File, Part]:
     """What is known of the files after reading the newest of those that are new."""
     parts = {file: known[file] for file in files if file in known}
     rows = examples = read = 0

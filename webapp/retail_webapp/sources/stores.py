@@ -128,7 +128,8 @@ class HdfsStore:
     def folders(self, path: str) -> list[FolderEntry]:
         """See Store."""
         try:
-            statuses = self._client.list_status(f"{self._folder}/{path}")
+            # The list is asked for piece by piece while one goes through it.
+            statuses = list(self._client.list_status(f"{self._folder}/{path}"))
         except RuntimeError as error:
             # The answer for `.snapshot` of a folder that never had a publication.
             if "is not a snapshottable directory" in str(error):

@@ -63,6 +63,7 @@ ssh: ## a shell on a host: make ssh HOST=edge1
 
 .PHONY: batch
 batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result
+	@python -m tools.preflight input $(INVENTORY)
 	$(call step,Batch,ansible-playbook ansible/batch.yml)
 
 .PHONY: streaming
@@ -104,7 +105,7 @@ setup: ## install the Debian packages and Python tools that the verbs need
 	@tools/bootstrap.sh control
 
 .PHONY: preflight
-preflight: setup ## does the inventory make sense, does the lab fit on this machine?
+preflight: setup ## do inventory and input make sense, does the lab fit on this machine?
 	@python -m tools.preflight all $(INVENTORY)
 
 .PHONY: artefacts
@@ -118,7 +119,7 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 ##@ Tests
 
 .PHONY: test
-test: lint unit ## lint and unit tests; the whole cluster: make e2e
+test: lint unit molecule e2e ## everything: lint, unit tests, the roles, the whole cluster in a lab of its own
 
 .PHONY: test-fast
 test-fast: lint ## lint, and unit tests that need neither Spark nor a browser
@@ -132,7 +133,7 @@ setup-test:
 lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck
 	$(call step,ruff,ruff check .)
 	$(call step,Formatting,ruff format --check .)
-	$(call step,mypy,for root in "tools tests" jobs producer webapp; do mypy $$root; done)
+	$(call step,mypy,for root in "tools tests bench plugins roles" jobs producer webapp; do mypy $$root; done)
 	$(call step,yamllint,yamllint --strict .)
 	$(call step,ansible-lint,ansible-lint -q)
 	$(call step,shellcheck,git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck)
@@ -145,6 +146,7 @@ unit: setup-test ## unit tests of the packages and tools, the dashboard's in a b
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks
 	@python -m tests.labs mini molecule 192.168.58 20000
+	@molecule destroy -s default  # what an interrupted run left
 	$(call step,Molecule,ANSIBLE_INVENTORY=tests/output/molecule/molecule$(comma).lab/molecule/inventory.yml \
 	  molecule test -s default -s hdfs -s kafka -s spark -s retail)
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pytest
@@ -63,16 +67,65 @@ def wait_for(what: str, question: Callable[[], T], seconds: float = 180) -> T:
     pytest.fail(f"after {seconds:.0f} s still not: {what}; last: {last!r}")
 
 
+@dataclass(frozen=True)
+class Nobody:
+    """A user who may read this checkout wherever it lies, and may not become root.
+
+    Attributes:
+        home: A folder of his own.
+        prefix: The words to put before a command that he is to run.
+    """
+
+    home: Path
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        reads = "-all,+dac_read_search"
+        return (
+            "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
+            f"--bounding-set={reads}", f"--inh-caps={reads}", f"--ambient-caps={reads}", "env", f"HOME={self.home}",
+        )  # fmt: skip
+
+
+@pytest.fixture
+def nobody() -> Iterator[Nobody]:
+    """A user without rights, with a home."""
+    with TemporaryDirectory(prefix="nobody-") as folder:
+        os.chown(folder, 65534, 65534)
+        yield Nobody(Path(folder))
+
+
 @dataclass
 class Cluster:
     """The lab of the tests, deployed, with the commands that a user has."""
 
     lab: TestLab
+    interrupted: str = ""
     deployed: Result = field(init=False)
 
     def make(self, *words: str, check: bool = True, timeout: float = 900) -> Result:
         """Run make for this lab, as a user would."""
         return run("make", *words, f"INVENTORY={self.lab.inventory}", check=check, timeout=timeout)
+
+    def interrupt(self, moment: str) -> str:
+        """Run `make lab`, press Ctrl-C when it prints something, and return what it printed.
+
+        Args:
+            moment: Beginning of the line to wait for.
+        """
+        command = ["make", "lab", f"INVENTORY={self.lab.inventory}"]
+        process = subprocess.Popen(
+            command, cwd=ROOT, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert process.stdout
+        output = ""
+        for line in process.stdout:
+            output += line
+            if line.startswith(moment):
+                os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(), output
+        return output
 
     def ssh(self, host: str, command: str, check: bool = True, timeout: float = 240) -> Result:
         """Run a shell command on a host as its ordinary user, who may use sudo."""
@@ -86,9 +139,13 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """The whole cluster, deployed from nothing in a lab of its own, and taken away at the end."""
+    """The whole cluster, deployed from nothing in a lab of its own, and taken away at the end.
+
+    The first attempt is interrupted in the middle of the deployment; the second one goes on.
+    """
     made = Cluster(derive("lab", "e2e", "192.168.57", 10000))
     made.make("destroy")
+    made.interrupted = made.interrupt("TASK [kafka : ")
     made.deployed = made.make("lab", timeout=1800)
     yield made
     if not request.config.getoption("--keep-lab"):

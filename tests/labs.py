@@ -6,7 +6,9 @@ So the tests run beside a lab that somebody works with and leave it and its data
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +67,29 @@ def derive(profile: str, name: str, network: str, port_offset: int, variables: d
     shutil.rmtree(folder, ignore_errors=True)
     inventory, data = folder / name, folder / "data"
     shutil.copytree(ROOT / "data" / "input", data / "input")
+    settings |= {"lab_name": name}
     settings |= {"jobs_source": str(data / "input"), "jobs_results": str(data / "output")} | (variables or {})
     (inventory / "group_vars").mkdir(parents=True)
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
     (inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(settings))
     return TestLab(name, inventory, data, {ui: row["port"] for ui, row in settings["lab_publish"].items()})
+
+
+def clone(folder: Path) -> Path:
+    """Clone what is committed, with the tools and downloads of this checkout.
+
+    Args:
+        folder: Where to put it, on the file system of the checkout: the downloads become hard links.
+
+    Returns:
+        The clone's folder.
+    """
+    checkout = folder / "checkout"
+    subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    for name in ("artefacts", "downloads"):
+        shutil.copytree(ROOT / ".cache" / name, checkout / ".cache" / name, copy_function=os.link)
+    return checkout
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ set=${1:?control, local or test}
 # What shows that it is there, and the package that brings it. Only `local` may not ask for root.
 local_packages="java=default-jre-headless mvn=maven /usr/lib/python3*/ensurepip=python3-venv"
 control_packages="$local_packages mmdebstrap=mmdebstrap systemd-nspawn=systemd-container nft=nftables ip=iproute2
-  ssh=openssh-client zstd=zstd tar=tar /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring"
+  ssh=openssh-client rsync=rsync zstd=zstd tar=tar /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring"
 case $set in
   local) packages=$local_packages requirements=local ;;
   control) packages=$control_packages requirements=control ;;

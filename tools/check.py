@@ -1,6 +1,6 @@
 """Proves that data flows: each check goes through the service itself and says OK, or what is wrong and where to look.
 
-python -m tools.check [hdfs kafka spark batch streaming uis]     # no name: all
+python -m tools.check [hdfs kafka spark batch streaming uis memory]     # no name: all
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.console import Console
 from tools import cluster as clusters
 from tools.cluster import Cluster, Host
 from tools.oracle import compare, daily_revenue
+from tools.status import look_at
 from tools.terminal import Problem, run
 
 RESULT = "/var/lib/retail/output/analysis_csv/daily_revenue.csv"
@@ -129,6 +130,15 @@ def uis(cluster: Cluster) -> None:
         _expect(content.lower() in _get(cluster, ui, path).lower(), f"the {ui} UI does not show {content}")
 
 
+def memory(cluster: Cluster) -> None:
+    """Compare what the processes of every host use with what the inventory gives it."""
+    for report in cluster.on_all(lambda host: look_at(cluster, host)).values():
+        used, given = report.memory >> 20, report.host.variables.get("memory_mib")
+        _expect(not report.unreachable, report.unreachable)
+        if given:
+            _expect(used <= int(given), f"{report.host.name} uses {used} MiB, and memory_mib gives it {given}")
+
+
 CHECKS = {
     "hdfs": Check("HDFS stores and returns a file, all DataNodes live", hdfs, "namenode", "hdfs-namenode"),
     "kafka": Check("Kafka carries a message, all copies in sync", kafka, "kafka_broker", "kafka"),
@@ -136,6 +146,7 @@ CHECKS = {
     "batch": Check("the batch's result equals the oracle to the cent", batch, "edge", "retail-batch"),
     "streaming": Check("live windows grow", streaming, "edge", "retail-streaming"),
     "uis": Check("the UIs answer on localhost", uis, "edge", "retail-dashboard"),
+    "memory": Check("every host stays within its memory", memory, "edge", "retail-streaming"),
 }
 
 

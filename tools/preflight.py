@@ -1,7 +1,6 @@
-"""Looks before anything is changed: can this machine hold the lab, and does the inventory make sense?
+"""Looks before anything is changed: can this machine hold the lab, do the inventory and the input make sense?
 
-    python -m tools.preflight machine inventories/lab
-    python -m tools.preflight inventory inventories/lab
+    python -m tools.preflight all inventories/lab      # or one of: inventory, input, machine
 
 Every objection is listed at once, each with what to do. Nothing is written.
 """
@@ -12,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +26,7 @@ from typing import Any
 
 import yaml
 
+from tools.oracle import COLUMNS, PRODUCTS
 from tools.packing import PLATFORMS
 from tools.terminal import Problem, console, run
 
@@ -88,6 +89,13 @@ class Inventory:
     def name(self) -> str:
         """Name of the lab: that of the folder."""
         return self.folder.resolve().name
+
+    @property
+    def input(self) -> Path:
+        """Folder of the CSVs that go to the cluster."""
+        return Path(
+            next((v["jobs_source"] for v in self.hosts.values() if "jobs_source" in v), ROOT / "data" / "input")
+        )
 
     @property
     def published(self) -> dict[str, Mapping[str, Any]]:
@@ -168,6 +176,27 @@ def _hosts(inventory: Inventory) -> Iterator[str]:
     for address, hosts in owners.items():
         if len(hosts) > 1:
             yield f"Address {address} is given to {' and '.join(hosts)}. Give each host its own."
+
+
+def input_objections(folder: Path) -> Iterator[str]:
+    """Why the CSVs of a folder are no input for the pipeline.
+
+    Args:
+        folder: what goes to /data/input.
+    """
+    files = sorted(path for path in folder.glob("*.csv") if path.name.lower() != PRODUCTS)
+    if not files:
+        yield f"{folder} has no CSV of transactions. Put some there, or take the sample month: `make sample-data`."
+    known = {name for names in COLUMNS.values() for name in names}
+    for path in files:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            header = file.readline(10_000).strip()
+        names = {name.strip(' "').lower() for name in re.split(r"[,;\t|]", header)}
+        if header and not names & known:
+            yield (
+                f"{path} has no column that we know in its first line ({header[:80]}). Correct it, or move the file "
+                f"away; a header is {','.join(COLUMNS)}, in any order and not all of them."
+            )
 
 
 @dataclass(frozen=True)
@@ -297,12 +326,13 @@ def _refuse(what: str, objections: Iterable[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and look."""
     parser = argparse.ArgumentParser(prog="preflight", description="Look before anything is changed.")
-    parser.add_argument("what", choices=["machine", "inventory", "all"])
+    parser.add_argument("what", choices=["inventory", "input", "machine", "all"])
     parser.add_argument("inventory", type=Path, help="folder of the inventory")
     options = parser.parse_args(arguments)
     inventory = Inventory.load(options.inventory)
     looks: dict[str, Callable[[], Iterator[str]]] = {
         "inventory": lambda: inventory_objections(inventory, known_variables(ROOT / "roles")),
+        "input": lambda: input_objections(inventory.input),
         "machine": lambda: machine_objections(inventory, Machine.this(ROOT), ROOT / ".lab" / inventory.name),
     }
     wanted = list(looks) if options.what == "all" else [options.what]

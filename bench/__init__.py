@@ -1,1 +1,40 @@
-"""Every claim about speed, as a command that prints a ratio of one run."""
+"""Benchmarks: each prints ratios of one run, which hold on any machine, beside what they are meant to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A measured ratio and its bound.
+
+    Attributes:
+        what: What was compared with what.
+        value: The ratio.
+        bound: What it should be at most, or at least.
+        at_least: Which of the two the bound is.
+    """
+
+    what: str
+    value: float
+    bound: float
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the bound holds."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+def show(ratios: Iterable[Ratio]) -> None:
+    """Print ratios as a table."""
+    table = Table("what", "measured", "should be", "")
+    for ratio in ratios:
+        bound = f"{'at least' if ratio.at_least else 'at most'} {ratio.bound:g}"
+        table.add_row(ratio.what, f"{ratio.value:.2f}", bound, "OK" if ratio.holds else "missed")
+    Console().print(table)

@@ -1,9 +1,9 @@
 """The dashboard's cached data route against an empty Flask route, behind the same nginx and gunicorn.
 
-    python -m bench.dashboard [--seconds 3] [--rounds 5]
+    python -m bench.dashboard [--seconds 1] [--rounds 15]
 
-Prints ratios of one run: requests per second of the data route, with its body and as a 304, to those of the empty
-route. Needs wrk and nginx (Debian packages of these names). Exits with 1 when a ratio is below what it should be.
+Requests per second of the data route to those of the empty route, and of its 304s to those of its whole answers. Needs
+wrk and nginx, Debian packages of these names.
 """
 
 import argparse
@@ -24,11 +24,13 @@ from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from flask import Flask
+
+from bench import Ratio, show
+from tools.terminal import Problem, run
 
 ROOT = Path(__file__).parents[1]
 CONNECTIONS = 8
@@ -57,19 +59,6 @@ http {{
   }}
 }}
 """
-
-
-class Ratio(NamedTuple):
-    """One line of the result."""
-
-    what: str
-    ratio: float
-    at_least: float
-
-    @property
-    def good(self) -> bool:
-        """Whether it is as it should be."""
-        return self.ratio >= self.at_least
 
 
 class NoSources:
@@ -123,7 +112,7 @@ def running(command: list[str], url: str, environment: Mapping[str, str], log: P
             deadline = time.monotonic() + 30
             while not answers(url):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{command[0]} does not serve {url}:\n{log.read_text()}")
+                    raise Problem(f"{command[0]} does not serve {url}:\n{log.read_text()}")
                 time.sleep(0.1)
             yield
         finally:
@@ -170,60 +159,69 @@ def etag_of(url: str) -> str:
     with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})) as response:
         body = gzip.decompress(response.read())
         if b'"state":"ok"' not in body:
-            raise SystemExit(f"{url} is not ready: {body[:200]!r}")
+            raise Problem(f"{url} is not ready: {body[:200]!r}")
         return str(response.headers["ETag"])
 
 
-def requests_per_second(url: str, seconds: float, headers: Mapping[str, str]) -> float:
+def requests_per_second(url: str, seconds: int, headers: Mapping[str, str]) -> float:
     """Throughput as wrk measures it.
 
     Raises:
-        SystemExit: when a request failed.
+        Problem: when a request failed.
     """
     given = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", *given, url]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"Requests/sec:\s+([\d.]+)", shown)
     if found is None or "Socket errors" in shown or "Non-2xx" in shown:
-        raise SystemExit(f"wrk: {shown}")
+        raise Problem(f"wrk: {shown}")
     return float(found[1])
 
 
-def measure(url: str, seconds: float, rounds: int) -> list[Ratio]:
-    """Medians of the ratios of each round, in which all three follow each other."""
+def compare(url: str, seconds: int, rounds: int) -> list[Ratio]:
+    """Medians of the ratios of each round, in which all three follow each other closely."""
     zipped = {"Accept-Encoding": "gzip"}
     unchanged = {**zipped, "If-None-Match": etag_of(f"{url}/api/daily")}
-    data, not_modified = [], []
+    whole_to_empty, same_to_whole = [], []
     # The first round only warms up.
     for number in range(rounds + 1):
         empty = requests_per_second(f"{url}/empty", seconds, zipped)
         whole = requests_per_second(f"{url}/api/daily", seconds, zipped)
         same = requests_per_second(f"{url}/api/daily", seconds, unchanged)
         if number:
-            data.append(whole / empty)
-            not_modified.append(same / empty)
-    whole_ratio, same_ratio = statistics.median(data), statistics.median(not_modified)
+            whole_to_empty.append(whole / empty)
+            same_to_whole.append(same / whole)
     return [
-        Ratio("dashboard: cached data route / empty Flask route", whole_ratio, 0.8),
-        Ratio("dashboard: 304 of that route / empty Flask route", same_ratio, whole_ratio),
+        Ratio("dashboard, cached data route / empty Flask route", statistics.median(whole_to_empty), 0.8, True),
+        Ratio("dashboard, 304 of that route / the route itself", statistics.median(same_to_whole), 1, True),
     ]
 
 
-def main() -> int:
-    """Measure and print; 1 when something is slower than it should be."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=3, help="of each measurement (default 3)")
-    parser.add_argument("--rounds", type=int, default=5, help="of three measurements each (default 5)")
-    options = parser.parse_args()
+def measure(seconds: int = 1, rounds: int = 15) -> list[Ratio]:
+    """Serve both and measure them.
+
+    Args:
+        seconds: of each measurement.
+        rounds: of three measurements each.
+
+    Raises:
+        Problem: nginx or wrk is not installed, something does not serve, or a request failed.
+    """
     missing = [name for name in ("nginx", "wrk") if shutil.which(name, path=PATH) is None]
     if missing:
-        raise SystemExit(f"Not installed: {', '.join(missing)}")
+        raise Problem(f"not installed: {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as home, serving(Path(home)) as url:
-        ratios = measure(url, options.seconds, options.rounds)
-    for ratio in ratios:
-        print(f"{ratio.what}: {ratio.ratio:.2f} (at least {ratio.at_least:.2f})")
-    return 0 if all(ratio.good for ratio in ratios) else 1
+        return compare(url, seconds, rounds)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=1, help="of each measurement (default 1)")
+    parser.add_argument("--rounds", type=int, default=15, help="of three measurements each (default 15)")
+    options = parser.parse_args()
+    show(measure(options.seconds, options.rounds))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -52,7 +52,9 @@ class Hdfs:
 
     def java(self, *arguments: str) -> list[str]:
         """Command that runs a class of Hadoop."""
-        return ["java", "-Xmx192m", "-cp", f"{self.configuration}:{self._home}/lib/*:{self._home}", *arguments]
+        # Flags for a short life: a small heap, and no optimising that would never pay.
+        flags = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+        return ["java", *flags, "-cp", f"{self.configuration}:{self._home}/lib/*:{self._home}", *arguments]
 
     def put(self, path: str, content: bytes) -> None:
         """Write a file."""

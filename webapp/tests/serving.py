@@ -49,12 +49,12 @@ def serving(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[s
             yield f"http://{address}"
         finally:
             process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=15)
+            code = process.wait(timeout=60)
     assert code == 0, log.read_text()
 
 
 def _wait_for(address: str, log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(address, timeout=2):

@@ -31,7 +31,7 @@ def hdfs(tmp_path: Path) -> Iterator[Hdfs]:
 
 def ask(address: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The first answer that is as wanted."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with urllib.request.urlopen(address, timeout=5) as response:
             answer: dict[str, Any] = json.load(response)

@@ -86,7 +86,7 @@ class Reader(threading.Thread):
 
 def wait_for(app: Flask, publication: int) -> None:
     client = app.test_client()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         totals = client.get("/api/daily").get_json()["totals"]
         if totals["revenue"] == expected(publication)["revenue"]:
@@ -105,7 +105,7 @@ def readers(app: Flask, batch: Publisher) -> Iterator[list[Reader]]:
     yield started
     stop.set()
     for reader in started:
-        reader.join(10)
+        reader.join(60)
 
 
 def test_concurrent_readers_see_only_whole_publications(app: Flask, batch: Publisher, readers: list[Reader]) -> None:
@@ -117,7 +117,7 @@ def test_concurrent_readers_see_only_whole_publications(app: Flask, batch: Publi
     wait_for(app, PUBLICATIONS)
     for reader in readers:
         reader.stop.set()
-        reader.join(10)
+        reader.join(60)
         reader.read()
 
     assert [reader.wrong for reader in readers] == [[], [], [], []]

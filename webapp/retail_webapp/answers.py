@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +13,8 @@ import pyarrow.compute as pc
 
 from retail_webapp.filters import Filters
 from retail_webapp.sources.dataset import SCHEMA
+from retail_webapp.sources.jobs import UNITS, Jobs, LastRun, Unit
+from retail_webapp.sources.quarantine import Example, Quarantine
 from retail_webapp.sources.report import iso
 from retail_webapp.sources.windows import Window
 
@@ -19,6 +22,7 @@ Row = dict[str, Any]
 Answer = dict[str, Any]
 
 DEFAULT_PRODUCTS = 10
+DEFAULT_EXAMPLES = 10
 UNKNOWN = "UNKNOWN"
 CENT = Decimal("0.01")
 MEASURES = ("orders", "quantity", "revenue")
@@ -169,6 +173,85 @@ def daily_csv(table: pa.Table, filters: Filters) -> str:
     for row in select(table, filters).sort_by(order).to_pylist():
         writer.writerow({**_shown(row)})
     return out.getvalue()
+
+
+def quarantine(found: Quarantine | None, filters: Filters) -> Answer:
+    """Reasons of the quarantine by job, the most frequent first, with the newest examples.
+
+    Args:
+        found: the quarantine; None while it is not known.
+        filters: limit is a number of examples.
+    """
+    if found is None:
+        return {"rows": [], "examples": [], "totals": None}
+    rows = [
+        {"job": job, "reason": reason, "records": records}
+        for (job, reason), records in sorted(found.reasons.items(), key=lambda row: (-row[1], row[0]))
+    ]
+    examples = [
+        {
+            "job": example.job,
+            "quarantined_at": iso(example.quarantined_at),
+            "reasons": list(example.reasons),
+            "origin": example.origin,
+            "raw": example.raw,
+        }
+        for example in _varied(found.examples)[: filters.limit or DEFAULT_EXAMPLES]
+    ]
+    totals = {
+        "records": sum(found.records.values()),
+        **found.records,
+        "counted": found.counted,
+        "unread_files": found.unread,
+    }
+    return {"rows": rows, "examples": examples, "totals": totals}
+
+
+def _varied(examples: Iterable[Example]) -> list[Example]:
+    """Examples in an order that shows every combination of reasons once before any comes again."""
+    seen: Counter[tuple[str, ...]] = Counter()
+    turns = []
+    for example in examples:
+        turns.append((seen[example.reasons], example))
+        seen[example.reasons] += 1
+    return [example for _, example in sorted(turns, key=lambda turn: turn[0])]
+
+
+def jobs(found: Jobs | None) -> Answer:
+    """Last and next run of every job that is known, and what the last batch did."""
+    if found is None:
+        return {"rows": [], "last_batch": None, "without_systemd": None}
+    rows = [
+        _job(name, unit, found.last_run if name == "batch" else None, found.units.get(name))
+        for name, unit in UNITS.items()
+        if name in found.units or (name == "batch" and found.last_run)
+    ]
+    return {
+        "rows": rows,
+        "last_batch": found.last_run.model_dump(mode="json") if found.last_run else None,
+        "without_systemd": found.without_systemd,
+    }
+
+
+def _job(name: str, unit_name: str, run: LastRun | None, unit: Unit | None) -> Row:
+    started = unit.started if unit and unit.started else run.started if run else None
+    ended = unit.ended if unit and unit.started else run.finished if run else None
+    # A run that was killed leaves no report: then the report is of an earlier run than the unit.
+    reported = run if run and started and ended and run.finished >= started else None
+    good = (unit is None or unit.good) and (reported is None or reported.result not in ("failed", "partial"))
+    seconds = round((ended - started).total_seconds(), 1) if started and ended else None
+    return {
+        "name": name,
+        "unit": f"{unit_name}.service" if unit else None,
+        "state": unit.state if unit else None,
+        "result": reported.result if reported else None,
+        "good": good,
+        "started": iso(started),
+        "ended": iso(ended),
+        "seconds": seconds,
+        "next_run": iso(unit.next_run) if unit else None,
+        "journal": f"journalctl -eu {unit_name}" if unit else None,
+    }
 
 
 def _by_revenue(rows: list[Row], name: str) -> list[Row]:

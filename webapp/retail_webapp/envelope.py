@@ -1,17 +1,34 @@
-"""JSON answers: one envelope for all, rendered once per state of the data, with an ETag."""
+"""JSON answers: one envelope for all, rendered and compressed once per state of the data, with an ETag.
 
+Most requests of the page are polls for data that did not change: those should cost next to nothing.
+"""
+
+import gzip
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Response, request
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header, parse_etags
 
+from retail_webapp.headers import DYNAMIC
 from retail_webapp.sources.report import Report, iso, utc_now
 
-MAX_RENDERED = 256
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+MAX_ANSWERS = 256
+GZIP_LEVEL = 6
+
+OK = "200 OK"
+NOT_MODIFIED = "304 NOT MODIFIED"
+
+Headers = list[tuple[str, str]]
+Basis = tuple[Any, ...]
 
 
 def to_json(value: object) -> bytes:
@@ -21,58 +38,125 @@ def to_json(value: object) -> bytes:
 
 @dataclass(frozen=True)
 class Rendered:
-    """The part of an answer that depends on the data only."""
+    """An answer for one state of its source and its data, at any age."""
 
-    basis: tuple[object, ...]
-    body: bytes
-    digest: bytes
+    report: Report
+    basis: Basis
+    head: dict[str, Any]
+    rest: bytes
+    etag: str
+    unchanged: Headers
+    """Headers of the 304."""
 
 
-class RenderCache:
-    """Bodies by address and filters, each valid as long as what it was made from is the current state."""
+@dataclass(frozen=True)
+class Aged:
+    """An answer ready to be sent, as long as the age that it states is right."""
 
-    def __init__(self) -> None:
-        self._rendered: dict[object, Rendered] = {}
-        self._lock = Lock()
+    rendered: Rendered
+    age: int | None
+    plain: bytes
+    plain_headers: Headers
+    zipped: bytes
+    zipped_headers: Headers
 
-    def get(self, key: object, basis: tuple[object, ...], make: Callable[[], dict[str, Any]]) -> Rendered:
-        """The body for a key, made when its basis is another than at the last call.
+
+class Answer:
+    """What one address with its filters answers."""
+
+    def __init__(self, current: Callable[[], tuple[Report, Basis]], make: Callable[..., dict[str, Any]]) -> None:
+        """Make an answer that renders nothing before it is asked.
 
         Args:
-            key: address and filters, hashable.
-            basis: what the body is made from; snapshots are compared by identity.
-            make: computes the answer.
+            current: state of the source now, and what the answer is made from; compared by `==`.
+            make: computes the part of the answer that depends on the data, from the items of the basis.
         """
-        found = self._rendered.get(key)
-        if found and found.basis == basis:
-            return found
-        body = to_json(make())
-        made = Rendered(basis, body, hashlib.blake2s(body, digest_size=12).digest())
+        self._current = current
+        self._make = make
+        self._rendered: Rendered | None = None
+        self._aged: Aged | None = None
+        self._lock = Lock()
+
+    def respond(self, environ: "WSGIEnvironment") -> tuple[str, Headers, bytes]:
+        """Status, headers and body for a request; a 304 when the reader has the answer already.
+
+        The age is no part of the ETag: otherwise no answer would ever equal the one before. The ETag is weak for
+        the same reason; the reader takes the age from `computed_at` and the answer's Date.
+        """
+        report, basis = self._current()
+        rendered = self._rendered
+        if rendered is None or rendered.report != report or rendered.basis != basis:
+            rendered = self._render(report, basis)
+        has = environ.get("HTTP_IF_NONE_MATCH")
+        if has is not None and (has == rendered.etag or _has(has, rendered.etag)):
+            return NOT_MODIFIED, rendered.unchanged, b""
+        aged = self._aged
+        age = report.age_seconds(utc_now())
+        if aged is None or aged.rendered is not rendered or aged.age != age:
+            aged = self._age(rendered, age)
+        if _takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+            return OK, aged.zipped_headers, aged.zipped
+        return OK, aged.plain_headers, aged.plain
+
+    def _render(self, report: Report, basis: Basis) -> Rendered:
         with self._lock:
-            if len(self._rendered) >= MAX_RENDERED:
-                self._rendered.clear()
-            self._rendered[key] = made
-        return made
+            rendered = self._rendered
+            if rendered is not None and rendered.report == report and rendered.basis == basis:
+                return rendered
+            head: dict[str, Any] = {
+                "source": report.source,
+                "state": report.state,
+                "computed_at": iso(report.computed_at),
+                "stale": report.stale,
+                "notice": report.notice,
+            }
+            rest = to_json(self._make(*basis))[1:]
+            etag = f'W/"{hashlib.blake2s(to_json(head) + rest, digest_size=12).hexdigest()}"'
+            self._rendered = Rendered(report, basis, head, rest, etag, [*DYNAMIC, ("ETag", etag)])
+            return self._rendered
+
+    def _age(self, rendered: Rendered, age: int | None) -> Aged:
+        with self._lock:
+            aged = self._aged
+            if aged is not None and aged.rendered is rendered and aged.age == age:
+                return aged
+            plain = to_json({**rendered.head, "age_seconds": age})[:-1] + b"," + rendered.rest
+            zipped = gzip.compress(plain, GZIP_LEVEL)
+            headers = [*rendered.unchanged, ("Content-Type", "application/json"), ("Vary", "Accept-Encoding")]
+            self._aged = Aged(
+                rendered,
+                age,
+                plain,
+                [*headers, ("Content-Length", str(len(plain)))],
+                zipped,
+                [*headers, ("Content-Encoding", "gzip"), ("Content-Length", str(len(zipped)))],
+            )
+            return self._aged
 
 
-def answer(report: Report, rendered: Rendered) -> Response:
-    """Put the state of the source and the rendered body together; 304 when the reader has it already.
+class Answers:
+    """Answers by address and query, as the request line has them."""
 
-    The age is no part of the ETag: otherwise no answer would ever equal the one before. The ETag is weak for
-    the same reason; the reader takes the age from `computed_at` and the answer's Date.
-    """
-    head: dict[str, Any] = {
-        "source": report.source,
-        "state": report.state,
-        "computed_at": iso(report.computed_at),
-        "stale": report.stale,
-        "notice": report.notice,
-    }
-    tag = hashlib.blake2s(to_json(head) + rendered.digest, digest_size=12).hexdigest()
-    if request.if_none_match.contains_weak(tag):
-        response = Response(status=304)
-    else:
-        head["age_seconds"] = report.age_seconds(utc_now())
-        response = Response(to_json(head)[:-1] + b"," + rendered.body[1:], mimetype="application/json")
-    response.set_etag(tag, weak=True)
-    return response
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], Answer] = {}
+
+    def find(self, environ: "WSGIEnvironment") -> Answer | None:
+        """The answer to a GET that was asked for before."""
+        if environ["REQUEST_METHOD"] != "GET":
+            return None
+        return self._answers.get((environ["PATH_INFO"], environ.get("QUERY_STRING", "")))
+
+    def keep(self, environ: "WSGIEnvironment", answer: Answer) -> None:
+        """Answer the same request without Flask from now on."""
+        if len(self._answers) >= MAX_ANSWERS:
+            self._answers.clear()
+        self._answers[environ["PATH_INFO"], environ.get("QUERY_STRING", "")] = answer
+
+
+def _has(if_none_match: str, etag: str) -> bool:
+    return parse_etags(if_none_match).contains_weak(etag[3:-1])
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(accept_encoding: str) -> bool:
+    return parse_accept_header(accept_encoding, Accept).quality("gzip") > 0

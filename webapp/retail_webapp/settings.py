@@ -5,8 +5,16 @@ from typing import Self
 from pydantic import Field, PositiveFloat, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-HDFS_ANALYSIS = "/data/output/analysis_parquet"
-LOCAL_ANALYSIS = "./data/output/analysis_parquet"
+HDFS_PATHS = {
+    "analysis_path": "/data/output/analysis_parquet",
+    "quarantine_path": "/data/quarantine",
+    "report_path": "/var/lib/retail/output/last_run.json",
+}
+LOCAL_PATHS = {
+    "analysis_path": "./data/output/analysis_parquet",
+    "quarantine_path": "./data/output/quarantine",
+    "report_path": "./data/output/last_run.json",
+}
 
 
 class Settings(BaseSettings):
@@ -23,6 +31,12 @@ class Settings(BaseSettings):
     analysis_path: str = ""
     """Folder of the batch result: a path on `fs.defaultFS`, an `hdfs://` address, or a local folder."""
 
+    quarantine_path: str = ""
+    """Folder of the quarantine, with a folder for each job; written like `analysis_path`."""
+
+    report_path: str = ""
+    """Report of the last batch, a file on this host's disk."""
+
     kafka_bootstrap_servers: str = ""
     """Brokers, `host:port` with commas between; empty means that there is no live panel."""
 
@@ -30,7 +44,10 @@ class Settings(BaseSettings):
     """Compacted topic with the live value of every window."""
 
     refresh_seconds: PositiveFloat = Field(default=3.0, le=300)
-    """Seconds between two looks at the list of batch files."""
+    """Seconds between two looks for a new publication of the batch."""
+
+    slow_refresh_seconds: PositiveFloat = Field(default=10.0, le=600)
+    """Seconds between two looks at the quarantine and the jobs."""
 
     live_keep_hours: PositiveFloat = Field(default=3.0, le=48)
     """How long after its end a window is still shown, in hours."""
@@ -39,8 +56,8 @@ class Settings(BaseSettings):
     """Seconds without an update after which the live panel says so."""
 
     @model_validator(mode="after")
-    def _default_path(self) -> Self:
-        if not self.analysis_path:
-            path = HDFS_ANALYSIS if self.use_hdfs else LOCAL_ANALYSIS
-            object.__setattr__(self, "analysis_path", path)
+    def _default_paths(self) -> Self:
+        for name, path in (HDFS_PATHS if self.use_hdfs else LOCAL_PATHS).items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, path)
         return self

@@ -8,11 +8,19 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from .samples import BREAD, DAY_1, MILK, MONTH, WriteDay
+from .samples import BREAD, DAY_1, MILK, MONTH, Publisher
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-ADDRESSES = ["/api/daily", "/api/products", "/api/categories", "/api/windows", "/api/status"]
+ADDRESSES = [
+    "/api/daily",
+    "/api/products",
+    "/api/categories",
+    "/api/windows",
+    "/api/status",
+    "/api/quarantine",
+    "/api/jobs",
+]
 
 
 def get(client: FlaskClient, address: str) -> dict[str, Any]:
@@ -135,12 +143,11 @@ def test_an_unchanged_answer_is_a_304(client: FlaskClient, address: str) -> None
     assert again.headers["ETag"] == first.headers["ETag"]
 
 
-def test_a_changed_day_changes_etag_and_answer(
-    app: Flask, client: FlaskClient, month: Path, write_day: WriteDay
-) -> None:
+def test_a_changed_day_changes_etag_and_answer(app: Flask, client: FlaskClient, month: Path, batch: Publisher) -> None:
     assert month
     first = client.get("/api/daily")
-    write_day(DAY_1, [(MILK, "Food", "Alpine", 1, 1, "5.00")])
+    batch.write(DAY_1, [(MILK, "Food", "Alpine", 1, 1, "5.00")])
+    batch.publish()
     refresh(app)
     second = client.get("/api/daily", headers={"If-None-Match": first.headers["ETag"]})
     assert second.status_code == 200
@@ -182,9 +189,12 @@ def test_without_a_folder_it_says_what_to_run(client: FlaskClient) -> None:
     assert client.get("/").status_code == 200
 
 
-def test_the_first_batch_shows_by_itself(app: Flask, client: FlaskClient, write_day: WriteDay) -> None:
+def test_the_first_batch_shows_by_itself(app: Flask, client: FlaskClient, batch: Publisher) -> None:
     assert get(client, "/api/daily")["state"] == "empty"
-    write_day(DAY_1, MONTH[DAY_1])
+    batch.write(DAY_1, MONTH[DAY_1])
+    refresh(app)
+    assert get(client, "/api/daily")["state"] == "empty", "written, but not published"
+    batch.publish()
     refresh(app)
     answer = get(client, "/api/daily")
     assert (answer["state"], answer["notice"], len(answer["days"])) == ("ok", None, 1)
@@ -208,11 +218,12 @@ def test_the_last_good_data_stays_with_a_notice(app: Flask, client: FlaskClient,
 
 
 def test_a_damaged_file_keeps_the_last_good_data(
-    app: Flask, client: FlaskClient, month: Path, write_day: WriteDay
+    app: Flask, client: FlaskClient, month: Path, batch: Publisher
 ) -> None:
     assert month
     before = get(client, "/api/daily")
-    write_day(DAY_1, MONTH[DAY_1]).write_bytes(b"PAR1 this is none")
+    batch.write(DAY_1, MONTH[DAY_1]).write_bytes(b"PAR1 this is none")
+    batch.publish()
     refresh(app)
     after = get(client, "/api/daily")
     assert (after["state"], after["stale"], after["rows"]) == ("away", True, before["rows"])

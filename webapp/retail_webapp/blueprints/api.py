@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from retail_webapp import answers
-from retail_webapp.envelope import RenderCache, answer
+from retail_webapp.envelope import Answer, Answers, Basis
 from retail_webapp.filters import BATCH_PARAMETERS, LIVE_PARAMETERS, Filters, parse_filters
 from retail_webapp.sources import Sources
-from retail_webapp.sources.dataset import SCHEMA
+from retail_webapp.sources.dataset import SCHEMA, Snapshot
+from retail_webapp.sources.live import LiveSnapshot
 from retail_webapp.sources.report import Report, State, iso, utc_now
 
 bp = Blueprint("api", __name__)
-
-Compute = Callable[[Any, Filters], answers.Answer]
 
 
 def sources() -> Sources:
@@ -24,36 +24,46 @@ def sources() -> Sources:
     return found
 
 
-def _cache() -> RenderCache:
-    cache: RenderCache = current_app.extensions["rendered"]
-    return cache
+def _answer(current: Callable[[], tuple[Report, Basis]], make: Callable[..., answers.Answer]) -> Response:
+    """Answer this request, and the same one from now on without Flask."""
+    answer = Answer(current, make)
+    status, headers, body = answer.respond(request.environ)
+    kept: Answers = current_app.extensions["answers"]
+    kept.keep(request.environ, answer)
+    return Response(body, status, headers)
 
 
-def _from_batch(name: str, compute: Compute) -> Response:
+def _table(snapshot: Snapshot | None) -> pa.Table:
+    return snapshot.table if snapshot else SCHEMA.empty_table()
+
+
+def _from_batch(compute: Callable[[pa.Table, Filters], answers.Answer]) -> Response:
     filters = parse_filters(request.args, BATCH_PARAMETERS)
-    source = sources().batch
-    snapshot = source.snapshot()
-    table = snapshot.table if snapshot else SCHEMA.empty_table()
-    rendered = _cache().get((name, filters), (snapshot,), lambda: compute(table, filters))
-    return answer(source.report(), rendered)
+    batch = sources().batch
+
+    def current() -> tuple[Report, Basis]:
+        snapshot, report = batch.current()
+        return report, (snapshot,)
+
+    return _answer(current, lambda snapshot: compute(_table(snapshot), filters))
 
 
 @bp.get("/api/daily")
 def daily() -> Response:
     """Revenue by date and category."""
-    return _from_batch("daily", answers.daily)
+    return _from_batch(answers.daily)
 
 
 @bp.get("/api/products")
 def products() -> Response:
     """Products by revenue."""
-    return _from_batch("products", answers.products)
+    return _from_batch(answers.products)
 
 
 @bp.get("/api/categories")
 def categories() -> Response:
     """Categories by revenue."""
-    return _from_batch("categories", answers.categories)
+    return _from_batch(answers.categories)
 
 
 @bp.get("/api/windows")
@@ -61,22 +71,48 @@ def windows() -> Response:
     """Live windows by product."""
     filters = parse_filters(request.args, LIVE_PARAMETERS)
     both = sources()
-    live, batch = both.live.snapshot(), both.batch.snapshot()
-    category_of = batch.categories if batch else {}
-    rendered = _cache().get(
-        ("windows", filters),
-        (live, batch),
-        lambda: answers.windows(live.windows, category_of, live.at, filters),
-    )
-    return answer(both.live.report(), rendered)
+
+    def current() -> tuple[Report, Basis]:
+        live, report = both.live.current()
+        return report, (live, both.batch.current()[0])
+
+    def make(live: LiveSnapshot, batch: Snapshot | None) -> answers.Answer:
+        return answers.windows(live.windows, batch.categories if batch else {}, live.at, filters)
+
+    return _answer(current, make)
+
+
+@bp.get("/api/quarantine")
+def quarantine() -> Response:
+    """The records that could not be used."""
+    filters = parse_filters(request.args, {"limit"})
+    source = sources().quarantine
+
+    def current() -> tuple[Report, Basis]:
+        found, report = source.current()
+        return report, (found,)
+
+    return _answer(current, lambda found: answers.quarantine(found, filters))
+
+
+@bp.get("/api/jobs")
+def jobs() -> Response:
+    """Last and next runs of the jobs."""
+    parse_filters(request.args, ())
+    source = sources().jobs
+
+    def current() -> tuple[Report, Basis]:
+        found, report = source.current()
+        return report, (found,)
+
+    return _answer(current, answers.jobs)
 
 
 @bp.get("/api/daily.csv")
 def daily_csv() -> Response:
     """The filtered batch result as a file."""
     filters = parse_filters(request.args, BATCH_PARAMETERS - {"limit"})
-    snapshot = sources().batch.snapshot()
-    table = snapshot.table if snapshot else SCHEMA.empty_table()
+    table = _table(sources().batch.snapshot())
     response = Response(answers.daily_csv(table, filters), mimetype="text/csv")
     response.headers["Content-Disposition"] = 'attachment; filename="daily_revenue.csv"'
     return response
@@ -84,22 +120,21 @@ def daily_csv() -> Response:
 
 @bp.get("/api/status")
 def status() -> Response:
-    """State of all sources, and what the filters can be set to."""
+    """State of the sources, and what the filters can be set to."""
     parse_filters(request.args, ())
     both = sources()
-    snapshot = both.batch.snapshot()
-    both.live.snapshot()
-    reports = {"batch": both.batch.report(), "live": both.live.report()}
-    rendered = _cache().get(
-        "status",
-        (snapshot, *reports.values()),
-        lambda: {
-            "rows": [{"name": name, **_state(report)} for name, report in reports.items()],
-            "choices": answers.choices(snapshot.table if snapshot else None),
-        },
-    )
-    away = any(report.stale for report in reports.values())
-    return answer(Report("dashboard", State.AWAY if away else State.OK, None, None), rendered)
+
+    def current() -> tuple[Report, Basis]:
+        snapshot, batch = both.batch.current()
+        live = both.live.current()[1]
+        state = State.AWAY if batch.stale or live.stale else State.OK
+        return Report("dashboard", state, None, None), (snapshot, batch, live)
+
+    def make(snapshot: Snapshot | None, batch: Report, live: Report) -> answers.Answer:
+        rows = [{"name": "batch", **_state(batch)}, {"name": "live", **_state(live)}]
+        return {"rows": rows, "choices": answers.choices(snapshot.table if snapshot else None)}
+
+    return _answer(current, make)
 
 
 @bp.get("/healthz")

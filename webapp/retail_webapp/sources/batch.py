@@ -1,179 +1,93 @@
-"""The batch result, looked at every few seconds and read again only where it changed."""
+"""The batch result, read whole from the newest snapshot of its folder."""
 
 import logging
-import threading
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
 
 import pyarrow as pa
 
-from retail_webapp.sources.dataset import Snapshot, assemble, parse_file, published, version_of
-from retail_webapp.sources.report import Report, State
-from retail_webapp.sources.stores import FileEntry, Store
-from retail_webapp.sources.worker import Worker
+from retail_webapp.sources.dataset import Snapshot, assemble, parse_file, published
+from retail_webapp.sources.polled import StoreSource
+from retail_webapp.sources.stores import FileEntry, FolderEntry, Store
 
 log = logging.getLogger(__name__)
 
-FIRST_READ_SECONDS = 3.0
-"""How long the first request waits for the first read."""
+SNAPSHOTS = ".snapshot"
+NAME = re.compile(r"p\d{9}", re.ASCII)
 
-HANG_SECONDS = 10.0
-"""A look that takes longer counts as a source that is away."""
+KEPT = 5
+"""Snapshots that the batch keeps; an older one may be taken away while it is read."""
 
 ATTEMPTS = 5
-"""Looks within one refresh while a publication changes the list."""
+"""Snapshots tried within one look, when publications overtake the reading."""
 
 
-class PublicationMovesError(Exception):
-    """The list of files changed during every attempt to read it."""
+class OvertakenError(Exception):
+    """Every snapshot was taken away before it was read."""
 
 
-class BatchSource:
-    """Keeps the last good snapshot of the batch result; requests never wait for the store."""
+class BatchSource(StoreSource[Snapshot]):
+    """Keeps the newest publication of the batch.
 
-    def __init__(
-        self,
-        open_store: Callable[[], Store],
-        address: str,
-        *,
-        interval: float,
-        product: str,
-        how_to_fill: str,
-    ) -> None:
-        """Make a source that has not looked yet.
+    Each publication ends with a snapshot that never changes, so what is read from one is a whole state.
+    """
 
-        Args:
-            open_store: opens the store; called in the serving process at the first look.
-            address: how the folder is called until the store is open.
-            interval: seconds between two looks.
-            product: what is away when it is away, for example "HDFS".
-            how_to_fill: command that makes the first result.
-        """
-        self._open_store = open_store
-        self._address = address
-        self._interval = interval
-        self._product = product
-        self._how_to_fill = how_to_fill
-        self._store: Store | None = None
-        self._tables: dict[FileEntry, pa.Table] = {}
-        self._snapshot: Snapshot | None = None
-        self._state = State.STARTING
-        self._error = ""
-        self._looking_since: float | None = None
-        self._first_look = threading.Event()
-        self._started = 0.0
-        self._worker = Worker("batch-source", self._run)
+    _tables: Mapping[FileEntry, pa.Table] = MappingProxyType({})
+    """What the snapshot held was read from."""
 
-    def start(self) -> None:
-        """Start looking, once."""
-        if not self._started:
-            self._started = time.monotonic()
-        self._worker.start()
+    def computed_at(self, found: Snapshot) -> datetime | None:
+        """When its newest file was written."""
+        return found.computed_at
 
-    def stop(self) -> None:
-        """Stop looking."""
-        self._worker.stop()
-
-    def snapshot(self) -> Snapshot | None:
-        """The last good snapshot; the first call waits a moment for it."""
-        if not self._first_look.is_set() and self._started:
-            self._first_look.wait(max(0.0, self._started + FIRST_READ_SECONDS - time.monotonic()))
-        return self._snapshot
-
-    def report(self) -> Report:
-        """State of the source now."""
-        snapshot, state = self._snapshot, self._state
-        since = self._looking_since
-        error = self._error
-        if since is not None and time.monotonic() - since > HANG_SECONDS:
-            state, error = State.AWAY, "no answer"
-        return Report(
-            source=self._address,
-            state=state,
-            computed_at=snapshot.computed_at if snapshot else None,
-            notice=self._notice(state, error, snapshot),
-        )
-
-    def _notice(self, state: State, error: str, snapshot: Snapshot | None) -> str | None:
-        match state:
-            case State.STARTING:
-                return f"Reading {self._address} for the first time."
-            case State.EMPTY:
-                return f"No batch has run yet: {self._how_to_fill}"
-            case State.AWAY:
-                shown = "showing the last good data" if snapshot else "nothing to show yet"
-                return f"{self._product} cannot be read ({error}): {shown}; trying again."
-            case _:
-                return None
-
-    def _run(self) -> None:
-        while not self._worker.stopping.is_set():
-            self.refresh()
-            self._worker.stopping.wait(self._interval)
-
-    def refresh(self) -> None:
-        """Look once; never raises, the report tells what happened."""
-        self._looking_since = time.monotonic()
-        try:
-            self._look()
-        except FileNotFoundError:
-            self._become(State.AWAY if self._snapshot else State.EMPTY, "the folder is gone")
-        except PublicationMovesError:
-            # A long publication: the last good data is still whole, the next look will see the new one.
-            log.info("a publication is under way")
-        # Whatever a store, Parquet or a network gives must end in a notice, never in the end of this thread.
-        except Exception as error:
-            self._become(State.AWAY, _reason(error))
-        finally:
-            self._looking_since = None
-            self._first_look.set()
-
-    def _look(self) -> None:
-        if self._store is None:
-            self._store = self._open_store()
-            self._address = self._store.address
+    def look_into(self, store: Store) -> Snapshot | None:
+        """The newest snapshot; the one held when there is no newer one."""
         for _ in range(ATTEMPTS):
-            files = published(self._store.list_files())
-            if not files:
-                raise FileNotFoundError(self._address)
-            if self._snapshot is not None and self._snapshot.version == version_of(files):
-                self._become(State.OK)
-                return
-            if self._read(self._store, files):
-                return
-        raise PublicationMovesError
+            newest = _newest_first(store)
+            if not newest:
+                return None
+            if self._found is not None and self._found.folder == newest[0]:
+                return self._found
+            try:
+                snapshot = self._read(store, newest[0])
+            except FileNotFoundError:
+                continue
+            # One that may have lost files while they were listed is not trusted.
+            if newest[0] in _newest_first(store)[:KEPT]:
+                return snapshot
+        raise OvertakenError(f"{ATTEMPTS} publications were replaced before they could be read")
 
-    def _read(self, store: Store, files: list[FileEntry]) -> bool:
-        """Read what changed; False when the list changed meanwhile, so that a state is seen whole."""
+    def _read(self, store: Store, folder: FolderEntry) -> Snapshot:
+        """Read what the snapshot before did not have."""
         begin = time.monotonic()
-        new = [entry for entry in files if entry not in self._tables]
-        try:
-            fresh = {entry: parse_file(entry.path, store.read(entry.path)) for entry in new}
-        except FileNotFoundError:
-            return False
-        if published(store.list_files()) != files:
-            return False
-        known = {**self._tables, **fresh}
-        self._tables = {entry: known[entry] for entry in files}
-        self._snapshot = assemble(self._tables)
+        root = f"{SNAPSHOTS}/{folder.name}"
+        files = published(store.files(root))
+        tables = {
+            entry: self._tables[entry]
+            if entry in self._tables
+            else parse_file(entry.path, store.read(f"{root}/{entry.path}"))
+            for entry in files
+        }
+        fresh = len(tables.keys() - self._tables.keys())
+        snapshot = assemble(folder, tables)
+        self._tables = tables
         log.info(
-            "read %d of %d files, %d rows in all, in %.2f s",
-            len(new),
+            "%s: read %d of %d files, %d rows in all, in %.2f s",
+            folder.name,
+            fresh,
             len(files),
-            self._snapshot.table.num_rows,
+            snapshot.table.num_rows,
             time.monotonic() - begin,
         )
-        self._become(State.OK)
-        return True
-
-    def _become(self, state: State, error: str = "") -> None:
-        if (state, error) != (self._state, self._error):
-            level = logging.WARNING if state is State.AWAY else logging.INFO
-            log.log(level, "%s: %s -> %s %s", self._address, self._state, state, error)
-        self._state, self._error = state, error
+        return snapshot
 
 
-def _reason(error: Exception) -> str:
-    """The first line of an error, short enough for a notice."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]
+def _newest_first(store: Store) -> list[FolderEntry]:
+    """Snapshots of publications; none when the folder or its snapshots do not exist yet."""
+    try:
+        folders = store.folders(SNAPSHOTS)
+    except FileNotFoundError:
+        return []
+    return sorted((folder for folder in folders if NAME.fullmatch(folder.name)), reverse=True)

@@ -1,6 +1,5 @@
 """The batch result as one pyarrow table, built from one Parquet file per date."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -10,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retail_webapp.sources.stores import FileEntry
+from retail_webapp.sources.stores import FileEntry, FolderEntry
 
 COLUMNS = pa.schema(
     [
@@ -30,26 +29,20 @@ PARTITION = "order_date="
 class Snapshot:
     """One whole state of the batch result."""
 
-    table: pa.Table
-    files: int
-    computed_at: datetime
-    """When its newest file was written (UTC)."""
+    folder: FolderEntry
+    """Where it was read; the same entry means the same content."""
 
-    version: str
-    """Same version, same content: a hash over the list of files."""
+    table: pa.Table
+    computed_at: datetime | None
+    """When its newest file was written (UTC); None when it has no file."""
 
     categories: dict[str, str] = field(default_factory=dict)
     """Category by product."""
 
 
 def published(files: Iterable[FileEntry]) -> list[FileEntry]:
-    """The files that readers may see, sorted: Parquet in a folder of a date, no part of the path hidden."""
-
-    def visible(path: str) -> bool:
-        hidden = any(part.startswith(("_", ".")) for part in PurePosixPath(path).parts)
-        return path.startswith(PARTITION) and not hidden
-
-    return sorted(f for f in files if f.path.endswith(".parquet") and visible(f.path))
+    """The files that readers may see, sorted: Parquet in a folder of a date."""
+    return sorted(file for file in files if file.path.startswith(PARTITION) and file.readable)
 
 
 def date_of(path: str) -> date:
@@ -74,27 +67,19 @@ def parse_file(path: str, content: bytes) -> pa.Table:
     return table.add_column(0, SCHEMA.field(0), dates)
 
 
-def version_of(files: Iterable[FileEntry]) -> str:
-    """Hash over a sorted list of files."""
-    return hashlib.blake2s(repr(list(files)).encode(), digest_size=8).hexdigest()
-
-
-def assemble(tables: dict[FileEntry, pa.Table]) -> Snapshot:
-    """Put the tables of all files together.
-
-    Args:
-        tables: one table per file, at least one.
-
-    Returns:
-        The snapshot.
-    """
-    table = pa.concat_tables(tables.values()).combine_chunks()
-    newest = max(entry.modified_ms for entry in tables)
+def assemble(folder: FolderEntry, tables: dict[FileEntry, pa.Table]) -> Snapshot:
+    """Put the tables of all files of a snapshot together."""
+    table = pa.concat_tables([SCHEMA.empty_table(), *tables.values()]).combine_chunks()
+    newest = max((entry.modified_ns for entry in tables), default=None)
     pairs: list[dict[str, Any]] = table.group_by(["product", "category"]).aggregate([]).to_pylist()
     return Snapshot(
+        folder=folder,
         table=table,
-        files=len(tables),
-        computed_at=datetime.fromtimestamp(newest / 1000, UTC),
-        version=version_of(sorted(tables)),
+        computed_at=None if newest is None else moment_of(newest),
         categories={pair["product"]: pair["category"] for pair in pairs},
     )
+
+
+def moment_of(nanoseconds: int) -> datetime:
+    """A file's time as a moment in UTC."""
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)

@@ -6,6 +6,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -34,6 +35,11 @@ class LiveSnapshot:
     windows: tuple[Window, ...]
     at: datetime
     """The minute for which it is decided whether a window is still open."""
+
+    @cached_property
+    def updated_at(self) -> datetime | None:
+        """The newest update among them (UTC)."""
+        return max((window.updated_at for window in self.windows), default=None)
 
 
 class TopicMissingError(Exception):
@@ -86,21 +92,23 @@ class LiveSource:
         """Stop consuming and close the connections."""
         self._worker.stop()
 
-    def snapshot(self) -> LiveSnapshot:
-        """The windows now; the first call waits a moment until the topic has been read."""
+    def current(self) -> tuple[LiveSnapshot, Report]:
+        """The windows now, and the state of the source; the first call waits until the topic has been read."""
         if not self._first_read.is_set() and self._started:
             self._first_read.wait(max(0.0, self._started + FIRST_READ_SECONDS - time.monotonic()))
-        return self._snapshot
+        snapshot = self._snapshot
+        return snapshot, self._report(snapshot)
 
     def report(self) -> Report:
-        """State of the source now."""
-        windows = self._snapshot.windows
-        updated = max((window.updated_at for window in windows), default=None)
+        """State of the source now; never waits."""
+        return self._report(self._snapshot)
+
+    def _report(self, snapshot: LiveSnapshot) -> Report:
         state = self._state
         if state is State.OK:
-            state = self._how_lively(updated)
+            state = self._how_lively(snapshot.updated_at)
         topic = f"Kafka topic {self._settings.live_topic}"
-        return Report(topic, state, updated, self._notice(state))
+        return Report(topic, state, snapshot.updated_at, self._notice(state))
 
     def _how_lively(self, updated: datetime | None) -> State:
         if updated is None:

@@ -1,38 +1,73 @@
-"""Folders that hold the batch result: HDFS, or the local disk."""
+"""Folders that hold results: on HDFS, or on the local disk."""
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
+from io import IOBase
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
-
-from retail_webapp.settings import Settings
 
 
 class FileEntry(NamedTuple):
     """A file as the list shows it; the same entry means the same content."""
 
     path: str
-    """Relative to the folder."""
+    """Relative to the folder that was listed."""
 
     size: int
-    modified_ms: int
+    """Bytes."""
+
+    modified_ns: int
+    """Since 1970; HDFS counts in milliseconds."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether it is Parquet that readers may see: no part of its path is hidden."""
+        hidden = any(part.startswith(("_", ".")) for part in PurePosixPath(self.path).parts)
+        return self.path.endswith(".parquet") and not hidden
+
+
+class FolderEntry(NamedTuple):
+    """A folder as the list shows it."""
+
+    name: str
+    modified_ns: int
 
 
 class Store(Protocol):
-    """What the batch source needs of a file system."""
+    """What a source needs of a file system; all paths are relative to the store's folder."""
 
     address: str
     """The folder, as a reader would write it."""
 
-    def list_files(self) -> list[FileEntry]:
-        """All files under the folder.
+    def folders(self, path: str) -> list[FolderEntry]:
+        """The folders in a folder.
 
         Raises:
             FileNotFoundError: when there is no such folder.
         """
 
+    def files(self, path: str) -> list[FileEntry]:
+        """All files under a folder, at any depth.
+
+        Raises:
+            FileNotFoundError: when there is no such folder.
+        """
+
+    def open(self, path: str) -> IOBase:
+        """A file to seek and read in.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+        """
+
     def read(self, path: str) -> bytes:
-        """The whole content of a file of the list."""
+        """The whole content of a file.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+        """
 
 
 class LocalStore:
@@ -42,17 +77,32 @@ class LocalStore:
         self._folder = folder.resolve()
         self.address = f"Folder {folder}"
 
-    def list_files(self) -> list[FileEntry]:
+    def folders(self, path: str) -> list[FolderEntry]:
         """See Store."""
-        if not self._folder.is_dir():
-            raise FileNotFoundError(self._folder)
-        return list(self._walk())
+        found = []
+        for child in os.scandir(self._folder / path):
+            # One that goes after it was listed is not there any more; that is no fault of the folder.
+            with suppress(FileNotFoundError):
+                if child.is_dir():
+                    found.append(FolderEntry(child.name, child.stat().st_mtime_ns))
+        return found
 
-    def _walk(self) -> Iterator[FileEntry]:
-        for path in self._folder.rglob("*.parquet"):
+    def files(self, path: str) -> list[FileEntry]:
+        """See Store."""
+        root = self._folder / path
+        if not root.is_dir():
+            raise FileNotFoundError(root)
+        return list(self._walk(root))
+
+    def _walk(self, root: Path) -> Iterator[FileEntry]:
+        for path in root.rglob("*"):
             status = path.stat()
-            name = path.relative_to(self._folder).as_posix()
-            yield FileEntry(name, status.st_size, status.st_mtime_ns // 1_000_000)
+            if path.is_file():
+                yield FileEntry(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
+
+    def open(self, path: str) -> IOBase:
+        """See Store."""
+        return (self._folder / path).open("rb")
 
     def read(self, path: str) -> bytes:
         """See Store."""
@@ -62,8 +112,8 @@ class LocalStore:
 class HdfsStore:
     """A folder on HDFS, through the native client: no JVM, and it follows a NameNode failover.
 
-    Files are read whole and given to pyarrow as bytes: with the client inside a pyarrow data set, threads of
-    pyarrow call back into Python and abort the process when it ends.
+    Whoever gives an opened file to pyarrow must keep pyarrow to the calling thread: called back from threads of
+    its own, the client aborts the process when it ends.
     """
 
     def __init__(self, path: str) -> None:
@@ -75,19 +125,46 @@ class HdfsStore:
         self._folder = parts.path.rstrip("/")
         self.address = path if parts.netloc else f"HDFS {parts.path}"
 
-    def list_files(self) -> list[FileEntry]:
+    def folders(self, path: str) -> list[FolderEntry]:
         """See Store."""
-        statuses = self._client.list_status(self._folder, recursive=True)
-        prefix = self._folder + "/"
-        return [FileEntry(s.path.removeprefix(prefix), s.length, s.modification_time) for s in statuses if not s.isdir]
+        try:
+            # The list is asked for piece by piece while one goes through it.
+            statuses = list(self._client.list_status(f"{self._folder}/{path}"))
+        except RuntimeError as error:
+            # The answer for `.snapshot` of a folder that never had a publication.
+            if "is not a snapshottable directory" in str(error):
+                raise FileNotFoundError(path) from error
+            raise
+        return [FolderEntry(_last(s.path), s.modification_time * 1_000_000) for s in statuses if s.isdir]
+
+    def files(self, path: str) -> list[FileEntry]:
+        """See Store."""
+        root = f"{self._folder}/{path}"
+        statuses = self._client.list_status(root, recursive=True)
+        return [
+            FileEntry(s.path.removeprefix(f"{root}/"), s.length, s.modification_time * 1_000_000)
+            for s in statuses
+            if not s.isdir
+        ]
+
+    def open(self, path: str) -> IOBase:
+        """See Store."""
+        return self._client.read(f"{self._folder}/{path}")
 
     def read(self, path: str) -> bytes:
         """See Store."""
         return self._client.read(f"{self._folder}/{path}").read()
 
 
-def open_store(settings: Settings) -> Store:
-    """Open the store that the settings name; connects to nothing that needs closing."""
-    if settings.use_hdfs:
-        return HdfsStore(settings.analysis_path)
-    return LocalStore(Path(settings.analysis_path.removeprefix("file://")))
+def _last(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def open_store(path: str, *, use_hdfs: bool) -> Store:
+    """Open a folder; connects to nothing that needs closing.
+
+    Args:
+        path: on HDFS a path on `fs.defaultFS` or an `hdfs://` address, else a local folder, also as `file://`.
+        use_hdfs: which of the two it is.
+    """
+    return HdfsStore(path) if use_hdfs else LocalStore(Path(path.removeprefix("file://")))

@@ -2,12 +2,13 @@
 
 import { available, recolour, setCategories } from "./charts.js";
 import { Feed } from "./feed.js";
-import { age, dateTime } from "./format.js";
+import { age, ago, dateTime } from "./format.js";
 import * as panels from "./panels.js";
 import { element } from "./tables.js";
 
 const BATCH_SECONDS = 5;
-const LIVE_SECONDS = 3;
+const LIVE_SECONDS = 2;
+const SLOW_SECONDS = 10;
 const FILTER_DELAY_MS = 250;
 
 const form = document.getElementById("filters");
@@ -80,10 +81,30 @@ function fillChoices() {
     form.elements[name].min = choices.from ?? "";
     form.elements[name].max = choices.to ?? "";
   }
+  markRange();
   const category = form.elements.category.value;
   const inCategory = choices.products.filter((row) => !category || row.category === category);
   fillSelect(form.elements.category, "All categories", choices.categories);
   fillSelect(form.elements.product, "All products", [...new Set(inCategory.map((row) => row.product))]);
+}
+
+function daysBefore(iso, days) {
+  const date = new Date(iso);
+  date.setUTCDate(date.getUTCDate() - days);
+  return date.toISOString().slice(0, 10);
+}
+
+/** First day of the last so many days of the data; none for all of it. */
+const rangeStart = (days) => (days && choices.to ? daysBefore(choices.to, Number(days) - 1) : "");
+
+/** Mark the range that the dates stand for. */
+function markRange() {
+  const { from, to } = form.elements;
+  for (const button of form.querySelectorAll("[data-days]")) {
+    const { days } = button.dataset;
+    button.disabled = days !== "" && !choices.to;
+    button.setAttribute("aria-pressed", String(!button.disabled && to.value === "" && from.value === rangeStart(days)));
+  }
 }
 
 function fillSelect(select, all, names) {
@@ -100,6 +121,13 @@ form.addEventListener("change", () => {
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  applyFilters({ push: true });
+});
+form.addEventListener("click", (event) => {
+  const days = event.target.dataset?.days;
+  if (days === undefined) return;
+  form.elements.from.value = rangeStart(days);
+  form.elements.to.value = "";
   applyFilters({ push: true });
 });
 addEventListener("popstate", () => {
@@ -126,19 +154,21 @@ function show(name, answer) {
   const empty = answer.rows.length === 0;
   part("content").hidden = empty;
   part("empty").hidden = !empty;
-  part("empty").textContent = empty ? emptyText(answer) : "";
+  part("empty").textContent = empty ? emptyText(name, answer) : "";
   // What an empty panel says is its notice; it must not stand there twice.
   part("notice").hidden = !answer.notice || empty;
   part("notice").textContent = answer.notice ?? "";
   panel.classList.toggle("stale", answer.stale);
   showOrigin(name);
-  if (name === "daily") panels.figures(document.getElementById("figures"), answer.totals);
+  if (name === "daily") panels.figures(document.getElementById("figures"), answer);
   if (name === "windows") document.getElementById("live").hidden = answer.state !== "ok";
   if (!empty) panels[name](panel, answer, link);
+  showAges();
 }
 
-function emptyText(answer) {
+function emptyText(name, answer) {
   if (answer.notice) return answer.notice;
+  if (name === "quarantine") return "The quarantine is empty.";
   return isFiltered() ? "Nothing matches these filters." : "No data.";
 }
 
@@ -151,6 +181,14 @@ function showOrigin(name) {
     ? `${answer.source} · as of ${dateTime(answer.computed_at)}, ${age(seconds)} ago`
     : answer.source;
   if (origin.textContent !== text) origin.textContent = text;
+}
+
+/** How long ago the moments on the page are. */
+function showAges() {
+  for (const shown of document.querySelectorAll("[data-moment]")) {
+    const text = ago(shown.dataset.moment, serverNow());
+    if (shown.textContent !== text) shown.textContent = text;
+  }
 }
 
 const serverNow = () => Date.now() + clockOffset;
@@ -212,13 +250,40 @@ const feeds = [
   panelFeed("products", ALL, BATCH_SECONDS),
   panelFeed("categories", DATA, BATCH_SECONDS),
   panelFeed("windows", ["category", "product"], LIVE_SECONDS),
+  panelFeed("quarantine", [], SLOW_SECONDS),
+  panelFeed("jobs", [], SLOW_SECONDS),
 ];
+
+// ---- Commands to copy
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const done = await copy(button.dataset.copy, button.previousElementSibling);
+  button.textContent = done ? "Copied" : "Selected";
+  announce(done ? "Copied." : "Selected: copy it with the keyboard.");
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+});
+
+/** Copy a text; where the browser forbids that (no secure address), select it. */
+async function copy(text, shown) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(shown);
+    return false;
+  }
+}
 
 document.addEventListener("visibilitychange", () => {
   feeds.forEach((feed) => (document.hidden ? feed.stop() : feed.restart()));
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(redraw));
-setInterval(() => [...latest.keys()].forEach(showOrigin), 1000);
+setInterval(() => {
+  [...latest.keys()].forEach(showOrigin);
+  showAges();
+}, 1000);
 
 document.body.classList.toggle("no-charts", !available());
 readAddress();

@@ -61,6 +61,7 @@ function draw(panel, indexAxis, labels, datasets, { stacked, legend }) {
   const canvas = panel.querySelector("canvas");
   const chart = charts.get(canvas);
   if (!chart) {
+    globalThis.Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
     charts.set(canvas, new globalThis.Chart(canvas, {
       type: "bar",
       data: { labels, datasets: datasets.map(styled) },
@@ -106,7 +107,6 @@ function options(indexAxis, stacked, legend) {
     animation: calm.matches ? false : { duration: 400 },
     interaction: { mode: "index", axis: indexAxis, intersect: false },
     scales: indexAxis === "x" ? { x: names, y: values } : { x: values, y: names },
-    font: { family: "inherit" },
     plugins: {
       legend: {
         display: legend,

@@ -57,7 +57,7 @@ export class Feed {
 
   async #take(response, controller) {
     if (response.status === 304) {
-      this.told.alive(new Date(response.headers.get("Date")));
+      this.told.alive(serverTime(response));
       return;
     }
     const answer = await readJson(response);
@@ -65,9 +65,15 @@ export class Feed {
     if (!response.ok) throw new Error(answer?.error?.message ?? `answer ${response.status}`);
     if (!answer) throw new Error("an answer that is no JSON");
     this.etag = response.headers.get("ETag");
-    this.told.alive(new Date(response.headers.get("Date")));
+    this.told.alive(serverTime(response));
     this.told.changed(answer);
   }
+}
+
+/** The server's clock at the answer; a proxy may have taken it away. */
+function serverTime(response) {
+  const date = response.headers.get("Date");
+  return date ? new Date(date) : new Date();
 }
 
 async function readJson(response) {

@@ -5,14 +5,16 @@ const dayMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "shor
 const fullDay = new Intl.DateTimeFormat("en-GB", {
   weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC",
 });
+const dayMonthYear = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
-const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone: "UTC" });
+const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
 
 export const integer = (value) => integers.format(value);
 export const money = (text) => text.replace(/\B(?=(\d{3})+\.)/g, ",");
 export const percent = (text) => `${text} %`;
 export const day = (iso) => fullDay.format(new Date(iso));
 export const shortDay = (iso) => dayMonth.format(new Date(iso));
+export const mediumDay = (iso) => dayMonthYear.format(new Date(iso));
 export const time = (iso) => clock.format(new Date(iso));
 export const dateTime = (iso) => `${moment.format(new Date(iso))} UTC`;
 
@@ -25,4 +27,18 @@ export function age(seconds) {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86400)} days`;
+}
+
+/** A moment before or after now in words: "4 min ago", "in 3 h". */
+export function ago(iso, now) {
+  const seconds = Math.round((now - Date.parse(iso)) / 1000);
+  return seconds >= 0 ? `${age(seconds)} ago` : `in ${age(-seconds)}`;
+}
+
+/** How long something took: "0.8 s", "1 min 12 s", "2 h 5 min". */
+export function duration(seconds) {
+  if (seconds < 60) return `${seconds} s`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }

@@ -1,7 +1,7 @@
 // What each panel shows of the answer of its address.
 
 import { colourOf, horizontalBars, stackedBars } from "./charts.js";
-import { day, integer, money, percent, shortDay, time } from "./format.js";
+import { dateTime, day, duration, integer, mediumDay, money, percent, shortDay, time } from "./format.js";
 import { element, fillTable } from "./tables.js";
 
 const HEAT_WINDOWS = 8;
@@ -13,11 +13,15 @@ const revenue = { text: (row) => money(row.revenue), numeric: true };
 const share = { text: (row) => percent(row.share), numeric: true };
 
 /** Figures on top of the page. */
-export function figures(root, totals) {
+export function figures(root, { totals, days, computed_at: asOf }) {
   for (const cell of root.querySelectorAll("[data-figure]")) {
     const value = totals[cell.dataset.figure];
-    cell.textContent = typeof value === "string" ? money(value) : integer(value);
+    // Before the first batch there is no revenue, which is not a revenue of nothing.
+    if (!asOf) cell.textContent = "–";
+    else cell.textContent = typeof value === "string" ? money(value) : integer(value);
   }
+  root.querySelector("#span").textContent = days.length > 0
+    ? `${shortDay(days.at(-1).order_date)} – ${mediumDay(days[0].order_date)}` : "";
 }
 
 /** Revenue by day. */
@@ -40,7 +44,7 @@ export function products(panel, answer, link) {
       swatch: (row) => colourOf(row.category),
     },
     { text: (row) => row.category, minor: true },
-    orders, revenue, share,
+    { ...orders, minor: true }, revenue, share,
   ];
   // A long list makes the panel higher, so that every bar keeps its label.
   panel.style.setProperty("--bars", answer.rows.length);
@@ -79,7 +83,97 @@ export function windows(panel, answer) {
   const ended = oldestFirst.map((row) => !row.open);
   stackedBars(panel, starts.map(time), series(answer.rows, "window_start", starts)
     .map((one) => ({ ...one, faded: ended })));
-  heat(panel.querySelector("#heat"), answer);
+  heat(panel.querySelector("#heat-table"), answer);
+}
+
+/** Why records could not be used, and what they look like. */
+export function quarantine(panel, { rows, examples, totals }) {
+  const { records, batch, streaming, counted, unread_files: unread } = totals;
+  const count = (number) => `${integer(number)} ${number === 1 ? "record" : "records"}`;
+  let lead = `${count(records)}: ${integer(batch)} found by the batch, ${integer(streaming)} by streaming.`;
+  if (counted < records) lead += ` Reasons are counted over the newest ${integer(counted)}.`;
+  if (unread > 0) lead += ` ${integer(unread)} files are still to be read.`;
+  panel.querySelector("[data-part=lead]").textContent = lead;
+  const most = rows.reduce((high, row) => Math.max(high, row.records), 0);
+  fillTable(panel.querySelector("table"), [
+    { text: (row) => words(row.reason) },
+    { text: (row) => row.job },
+    { text: (row) => integer(row.records), numeric: true, bar: (row) => row.records / most },
+  ], rows);
+  panel.querySelector("#examples").replaceChildren(...examples.map((example) => element("li", {
+    children: [
+      element("p", {
+        className: "reasons",
+        children: example.reasons.map((reason) => element("span", { className: "reason", text: words(reason) })),
+      }),
+      element("code", { className: "raw", text: example.raw ?? "(too large to show)" }),
+      element("p", {
+        className: "where",
+        text: `${fileName(example.origin)} · ${example.job} · ${example.quarantined_at ? dateTime(example.quarantined_at) : ""}`,
+        attributes: { title: example.origin },
+      }),
+    ],
+  })));
+}
+
+const words = (reason) => reason.replaceAll("_", " ");
+/** A long path by its last part; topic/partition/offset as it is. */
+const fileName = (origin) => (origin.includes("://") || origin.startsWith("/") || origin.startsWith("file:")
+  ? origin.split("/").at(-1) : origin);
+
+/** Last and next run of each job. */
+export function jobs(panel, answer) {
+  panel.querySelector("#jobs-list").replaceChildren(...answer.rows.map((row) => job(row, answer)));
+  const aside = panel.querySelector("[data-part=systemd]");
+  aside.hidden = !answer.without_systemd;
+  aside.textContent = `No timer and no journal here: ${answer.without_systemd}.`;
+}
+
+function job(row, { last_batch: batch }) {
+  const facts = [
+    ["Started", row.started && moment(row.started)],
+    ["Took", row.seconds !== null && row.ended && duration(row.seconds)],
+    ["Next run", row.next_run && moment(row.next_run)],
+  ];
+  if (row.name === "batch" && batch) {
+    facts.push(["Read", `${integer(batch.rows_read)} = ${integer(batch.clean)} clean + ${integer(batch.quarantined)} quarantined`]);
+    facts.push(["Published", `${integer(batch.dates_published.length)} days, publication ${integer(batch.publication)}`]);
+    if (batch.message) facts.push(["Said", batch.message]);
+  }
+  const state = [row.result, row.state].filter(Boolean).join(" · ");
+  return element("li", {
+    children: [
+      element("div", {
+        className: "job-head",
+        children: [
+          element("h3", { text: row.name }),
+          element("span", { className: row.good ? "pill good" : "pill bad", text: state || "unknown" }),
+        ],
+      }),
+      element("dl", {
+        className: "facts",
+        children: facts.filter(([, fact]) => fact).map(([name, fact]) => element("div", {
+          children: [element("dt", { text: name }), element("dd", { children: [fact] })],
+        })),
+      }),
+      ...(row.journal ? [command(row.journal)] : []),
+    ],
+  });
+}
+
+/** A moment, with how long ago it was; the page keeps that up to date. */
+const moment = (iso) => element("span", {
+  children: [`${dateTime(iso)} `, element("span", { className: "ago", attributes: { "data-moment": iso } })],
+});
+
+function command(text) {
+  return element("p", {
+    className: "command",
+    children: [
+      element("code", { text }),
+      element("button", { className: "button", text: "Copy", attributes: { type: "button", "data-copy": text, "aria-label": `Copy ${text}` } }),
+    ],
+  });
 }
 
 /** Rows as one series per category over the given keys; cents are added as whole numbers. */

@@ -15,8 +15,8 @@ const shownBefore = new WeakMap();
 /**
  * Fill a table.
  * @param {HTMLTableElement} table
- * @param {Array<{text: (row) => string, numeric?: boolean, minor?: boolean, href?: (row) => string, swatch?: (row) => string}>} columns
- *   the first one is the heading of its row; a minor one is left out on a phone.
+ * @param {Array<{text: (row) => string, numeric?: boolean, minor?: boolean, href?: (row) => string, swatch?: (row) => string, bar?: (row) => number}>} columns
+ *   the first one is the heading of its row; a minor one is left out on a phone; a bar is a part of the whole, 0 to 1.
  * @param {Array<object>} rows
  * @param {{total?: string[], key?: (row) => string}} options with a key, cells that changed are marked.
  */
@@ -49,6 +49,10 @@ function bodyCell(column, row, index) {
     const swatch = element("span", { className: "swatch" });
     swatch.style.backgroundColor = column.swatch(row);
     cell.append(swatch);
+  }
+  if (column.bar) {
+    cell.classList.add("bar");
+    cell.style.setProperty("--part", column.bar(row));
   }
   const href = column.href?.(row);
   cell.append(href ? element("a", { text: column.text(row), attributes: { href } }) : column.text(row));

@@ -1,0 +1,165 @@
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from io import IOBase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from retail_webapp.sources import quarantine as module
+from retail_webapp.sources.quarantine import QuarantineSource
+from retail_webapp.sources.report import State
+from retail_webapp.sources.stores import LocalStore
+
+from .samples import NOON, of_batch, write_quarantine
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+Write = Callable[..., Path]
+
+
+class Counting(LocalStore):
+    """The real local store, which also counts what is opened."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.opened: list[str] = []
+
+    def open(self, path: str) -> IOBase:
+        self.opened.append(path)
+        return super().open(path)
+
+
+@pytest.fixture
+def home(folder: Path) -> Path:
+    return folder.with_name("quarantine")
+
+
+@pytest.fixture
+def write(home: Path) -> Write:
+    return lambda name, *rows: write_quarantine(home / name, *rows)
+
+
+@pytest.fixture
+def store(home: Path) -> Counting:
+    return Counting(home)
+
+
+@pytest.fixture
+def source(store: Counting) -> QuarantineSource:
+    return QuarantineSource(lambda: store, "quarantine", interval=60, product="HDFS", how_to_fill="make batch")
+
+
+def of_stream(raw: str, *reasons: str) -> dict[str, Any]:
+    kafka = {"topic": "sales", "partition": 2, "offset": 7}
+    return {"raw": raw, "reasons": list(reasons), **kafka, "run_id": "r2", "quarantined_at": NOON}
+
+
+def test_it_says_how_many_why_and_shows_examples(client: FlaskClient, write: Write) -> None:
+    write(
+        "batch/part-1.parquet",
+        of_batch("a,-1", "negative_amount"),
+        of_batch("b,-2", "negative_amount"),
+        of_batch("c,,x", "no_date", "unreadable_amount"),
+    )
+    write("streaming/part-000000001.parquet", of_stream("{", "bad_json"))
+    answer = client.get("/api/quarantine").get_json()
+    assert answer["totals"] == {"records": 4, "batch": 3, "streaming": 1, "counted": 4, "unread_files": 0}
+    assert answer["rows"] == [
+        {"job": "batch", "reason": "negative_amount", "records": 2},
+        {"job": "batch", "reason": "no_date", "records": 1},
+        {"job": "batch", "reason": "unreadable_amount", "records": 1},
+        {"job": "streaming", "reason": "bad_json", "records": 1},
+    ]
+    by_raw = {example["raw"]: example for example in answer["examples"]}
+    assert by_raw["{"] == {
+        "job": "streaming",
+        "quarantined_at": "2025-03-01T12:00:00Z",
+        "reasons": ["bad_json"],
+        "origin": "sales/2/7",
+        "raw": "{",
+    }
+    assert by_raw["a,-1"]["origin"] == "sales.csv"
+    assert answer["examples"][-1]["raw"] == "b,-2", "what repeats a reason comes after the first of each"
+    assert len(client.get("/api/quarantine?limit=2").get_json()["examples"]) == 2
+    assert client.get("/api/quarantine?from=2025-01-01").status_code == 400
+
+
+def test_without_any_record_it_is_empty_and_well(client: FlaskClient) -> None:
+    answer = client.get("/api/quarantine").get_json()
+    assert (answer["state"], answer["stale"], answer["rows"]) == ("ok", False, [])
+    assert answer["totals"]["records"] == 0
+
+
+def test_only_new_files_are_read(source: QuarantineSource, store: Counting, write: Write) -> None:
+    write("batch/part-1.parquet", of_batch("a", "no_date"))
+    source.refresh()
+    first = source.snapshot()
+    source.refresh()
+    assert source.snapshot() is first, "the same state keeps what was rendered of it valid"
+    write("batch/part-2.parquet", of_batch("b", "no_date"))
+    write("batch/_temporary/part-3.parquet", of_batch("c", "no_date"))
+    write("batch/.part-4.parquet", of_batch("d", "no_date"))
+    source.refresh()
+    assert store.opened == ["batch/part-1.parquet", "batch/part-2.parquet"]
+    found = source.snapshot()
+    assert found is not None
+    assert found.records == {"batch": 2, "streaming": 0}
+
+
+def test_a_look_reads_no_more_than_a_few_files(
+    source: QuarantineSource, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NEW_FILES", 2)
+    for number in range(5):
+        write(f"streaming/part-{number}.parquet", of_stream(str(number), "bad_json"))
+    seen = []
+    for _ in range(3):
+        source.refresh()
+        found = source.snapshot()
+        assert found is not None
+        seen.append((found.records["streaming"], found.unread))
+    assert seen == [(2, 3), (4, 1), (5, 0)]
+
+
+def test_reasons_and_examples_come_from_the_newest_files(
+    source: QuarantineSource, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REASON_ROWS", 1)
+    monkeypatch.setattr(module, "EXAMPLES", 1)
+    for number, reason in enumerate(["old", "new"]):
+        path = write(f"batch/part-{number}.parquet", of_batch(reason, reason))
+        moment = (NOON + timedelta(hours=number)).timestamp()
+        os.utime(path, times=(moment, moment))
+    source.refresh()
+    found = source.snapshot()
+    assert found is not None
+    assert (found.records["batch"], found.counted, found.reasons) == (2, 1, {("batch", "new"): 1})
+    assert [example.raw for example in found.examples] == ["new"]
+    assert found.newest == NOON + timedelta(hours=1)
+
+
+def test_huge_records_are_counted_but_not_shown_whole(
+    source: QuarantineSource, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RAW_BYTES", 10_000)
+    write("batch/part-1.parquet", of_batch("x" * 5_000, "malformed_row"))
+    write("batch/part-2.parquet", of_batch("y" * 20_000, "malformed_row"))
+    source.refresh()
+    found = source.snapshot()
+    assert found is not None
+    assert found.reasons == {("batch", "malformed_row"): 2}
+    shown = {example.raw for example in found.examples}
+    assert shown == {None, "x" * 400 + "… (5,000 characters)"}
+
+
+def test_a_damaged_file_keeps_what_was_known(source: QuarantineSource, write: Write) -> None:
+    write("batch/part-1.parquet", of_batch("a", "no_date"))
+    source.refresh()
+    write("batch/part-2.parquet", of_batch("b", "no_date")).write_bytes(b"PAR1 this is none")
+    source.refresh()
+    assert source.report().state is State.AWAY
+    found = source.snapshot()
+    assert found is not None
+    assert found.records["batch"] == 1

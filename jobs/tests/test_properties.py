@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from retail_jobs import cleaning, merging
 from retail_jobs.csv_records import parse_header, parse_lines
-from retail_jobs.streaming import clean_events
+from retail_jobs.stream_events import clean_events
 
 # Every example is a Spark job over many records, so making a failing one smaller would take minutes.
 FEW = settings(

@@ -54,6 +54,10 @@ status: setup ## units on every host, last and next runs of the jobs, the URLs
 check: setup ## prove that data flows, from HDFS to the live window
 	@python -m tools.check
 
+.PHONY: quarantine
+quarantine: setup ## records that could not be used: how many, why, examples
+	@python -m tools.quarantine
+
 .PHONY: ssh
 ssh: ## a shell on a host: make ssh HOST=edge1
 	@test -n "$(HOST)" || { echo "Which host? make ssh HOST=edge1" >&2; exit 1; }

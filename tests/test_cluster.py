@@ -139,11 +139,11 @@ def test_the_dashboard_shows_it_all_in_a_browser(cluster: Cluster) -> None:
     with browser() as chromium:
         page = chromium.new_page(viewport={"width": 1280, "height": 900})
         page.goto(cluster.lab.url("dashboard"))
-        for panel in ("daily", "products", "categories", "windows"):
-            expect(page.locator(f"#{panel} tbody tr").first).to_be_visible(timeout=60_000)
-        before = page.locator("#windows tbody").inner_text()
+        for table in ("daily", "products", "categories", "windows", "heat", "quarantine"):
+            expect(page.locator(f"#{table}-table tbody tr").first).to_be_visible(timeout=60_000)
+        before = page.locator("#windows-table tbody").inner_text()
         # They grow while one looks.
-        expect(page.locator("#windows tbody")).not_to_have_text(before, timeout=60_000)
+        expect(page.locator("#windows-table tbody")).not_to_have_text(before, timeout=60_000)
         page.screenshot(path=OUTPUT / "e2e" / "dashboard.png", full_page=True)
 
 

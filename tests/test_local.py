@@ -24,6 +24,8 @@ def test_local_mode_needs_neither_cluster_nor_root(tmp_path: Path) -> None:
         "OUTPUT_PATH": str(tmp_path),
         "CSV_PATH": str(tmp_path / "analysis_csv"),
         "ANALYSIS_PATH": str(tmp_path / "analysis_parquet"),
+        "QUARANTINE_PATH": str(tmp_path / "quarantine"),
+        "REPORT_PATH": str(tmp_path / "last_run.json"),
     }
     log = OUTPUT / "local.log"
     with log.open("w") as output:

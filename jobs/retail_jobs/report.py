@@ -52,8 +52,9 @@ class Report(BaseModel):
 
 
 def replace_file(file: Path, text: str) -> None:
-    """Write a local file by way of another name."""
+    """Write a local file by way of another name; everybody may read it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8", newline="")
+    partial.chmod(0o644)  # for the dashboard and whoever looks, whatever the unit's umask
     partial.replace(file)

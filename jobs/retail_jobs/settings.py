@@ -33,9 +33,7 @@ class Settings(BaseSettings):
     live_topic: str = "product_revenue"
     stream_output_path: str = ""
     trigger_seconds: float = Field(default=5, gt=0)
-    """How often the live windows are brought up to date."""
-    slow_trigger_seconds: float = Field(default=30, gt=0)
-    """How often closed windows and the quarantine of the stream are written."""
+    """Time from the beginning of a micro-batch to that of the next one."""
     watermark: str = "15 minutes"
     max_offsets_per_trigger: int = Field(default=200_000, gt=0)
     state_partitions: int = Field(default=2, gt=0)

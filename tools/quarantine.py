@@ -1,4 +1,4 @@
-"""`make quarantine`: how many records could not be used, why, and examples; the jobs' own report, run on the edge host."""
+"""`make quarantine`: what could not be used, how much and why; the jobs' own report, run on the edge host."""
 
 from __future__ import annotations
 

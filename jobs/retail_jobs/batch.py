@@ -220,8 +220,10 @@ class Step:
         if self.fresh:
             for folder in (self.batch.quarantine, self.batch.transactions):
                 plan.deletes += [file.path for file in self.storage.files(folder, recursive=True)]
-        if groups:
-            self._prepare(plan, groups, files)
+        rewritten, filled = self._prepare(plan, groups, files) if groups else (set(), set())
+        for folder in (self.batch.transactions, self.batch.analysis):
+            old_days = {_day(path) for path in self.storage.folders(folder)} if self.fresh else rewritten
+            plan.deletes += [f"{folder}/order_date={day}" for day in sorted(old_days - filled)]
         require_unchanged(self.storage, files)
         self._commit(plan)
 
@@ -259,7 +261,10 @@ class Step:
             self.report.message = f"no known column in {', '.join(unknown)}: give the file a header like {CSV_HEADER}"
             log.error("%s; its rows are in the quarantine", self.report.message)
 
-    def _prepare(self, plan: Plan, groups: dict[Header, list[FileInfo]], files: list[FileInfo]) -> None:
+    def _prepare(
+        self, plan: Plan, groups: dict[Header, list[FileInfo]], files: list[FileInfo]
+    ) -> tuple[set[str], set[str]]:
+        """Stage everything that the files bring; see `_stage_days` for what is returned."""
         began = time.monotonic()
         records, stored = read_records(self.spark, groups), self.batch.read_transactions()
         if self.fresh:
@@ -279,9 +284,10 @@ class Step:
         said = stored.withColumn("key", merging.order_key()).join(again, "key", "left_semi")
         changed = merging.changes(outcome.where(F.col("verdict") == merging.KEPT), said).persist()
         plain = cleaned.where(cleaning.is_clean()).join(again, "key", "left_anti")
-        self._stage_days(plan, plain, changed, stored, read - judged)
+        days = self._stage_days(plan, plain, changed, stored, read - judged)
         for frame in (orders, aside, outcome, changed):
             frame.unpersist()
+        return days
 
     def _count(self, read: int, outcome: DataFrame) -> int:
         """Count what a second look found; return how many rows that were."""
@@ -310,7 +316,9 @@ class Step:
         for part in self.storage.files(folder):
             plan.moves.append((part.path, f"{self.batch.quarantine}/part-{self.number:09d}.parquet"))
 
-    def _stage_days(self, plan: Plan, plain: DataFrame, changed: DataFrame, stored: DataFrame, expected: int) -> None:
+    def _stage_days(
+        self, plan: Plan, plain: DataFrame, changed: DataFrame, stored: DataFrame, expected: int
+    ) -> tuple[set[str], set[str]]:
         """Prepare the transactions and the aggregate of every day that changes.
 
         Args:
@@ -319,6 +327,9 @@ class Step:
             changed: of the other orders the rows that count, with old_date.
             stored: the transactions published so far.
             expected: how many plain rows there are.
+
+        Returns:
+            The days of which no stored file stays, and the days that have rows now, of all that are touched.
 
         Raises:
             JobError: there are more or fewer.
@@ -352,12 +363,10 @@ class Step:
 
         catalogue = read_products(self.storage, self.batch.settings.input_path)
         plan.state.products = catalogue.digest
-        filled = set[str]()
-        if touched:
-            filled = self._stage_analysis(plan, self.batch.read_transactions(staged).unionByName(unchanged), catalogue)
-        for folder in (self.batch.transactions, self.batch.analysis):
-            old_days = {_day(path) for path in self.storage.folders(folder)} if self.fresh else rewritten
-            plan.deletes += [f"{folder}/order_date={day}" for day in sorted(old_days - filled)]
+        if not touched:
+            return rewritten, set()
+        transactions = self.batch.read_transactions(staged).unionByName(unchanged)
+        return rewritten, self._stage_analysis(plan, transactions, catalogue)
 
     def _crowded(self, days: set[str]) -> set[str]:
         """Days whose transactions lie in so many files that it is time to put them together."""

@@ -19,7 +19,7 @@ from retail_jobs.stream_events import clean_events
 
 # Every example is a Spark job over many records, so making a failing one smaller would take minutes.
 FEW = settings(
-    max_examples=12,
+    max_examples=8,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=list(HealthCheck),

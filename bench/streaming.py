@@ -149,8 +149,9 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000, help="size of the backlog")
     parser.add_argument("--seconds", type=float, default=60, help="for which freshness is looked at; 0 leaves it out")
     options = parser.parse_args()
+    warm_up = min(WARM_UP, options.events)
     with running() as broker, tempfile.TemporaryDirectory() as folder:
-        for topic, count in ("warm-up", WARM_UP), ("backlog", options.events):
+        for topic, count in ("warm-up", warm_up), ("backlog", options.events):
             fill(broker.address, topic, count)
         local = {
             "spark.master": f"local[{CORES}]",
@@ -162,7 +163,7 @@ def main() -> None:
         spark = open_session("bench", {**SPARK, **local})
         for _ in range(2):
             read_and_parse(spark, broker.address, "warm-up")
-            drain(spark, settings(broker.address, "warm-up", folder), WARM_UP)
+            drain(spark, settings(broker.address, "warm-up", folder), warm_up)
         parsed = read_and_parse(spark, broker.address, "backlog")
         drained = drain(spark, settings(broker.address, "backlog", folder), options.events)
         print(f"{options.events} events: read and parsed in {parsed:.1f} s, whole job {drained:.1f} s")

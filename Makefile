@@ -126,7 +126,7 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 test: lint unit molecule e2e ## everything: lint, unit tests, the roles, the whole cluster in a lab of its own
 
 .PHONY: test-fast
-test-fast: lint ## lint, and unit tests that need neither Spark nor a browser
+test-fast: lint artefacts ## lint, and unit tests that need neither Spark nor a browser
 	$(call step,Unit tests,pytest --quiet tools producer)
 
 .PHONY: setup-test
@@ -143,7 +143,7 @@ lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck
 	$(call step,shellcheck,git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck)
 
 .PHONY: unit
-unit: setup-test ## unit tests of the packages and tools, the dashboard's in a browser
+unit: setup-test artefacts ## unit tests of the packages and tools, the dashboard's in a browser
 	@python -m tools.artefacts vendor
 	@pytest --quiet tools jobs producer webapp
 

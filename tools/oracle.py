@@ -8,7 +8,7 @@ It shares no code with the jobs and follows the written rules only, so that two 
 Rules: column names without case and outer spaces, with aliases; dates as ISO date, ISO timestamp (no
 zone means UTC) or yyyyMMdd; a blank amount is quantity times unit price; a blank product is UNKNOWN.
 Quarantined are rows with another number of fields than the header, without usable date, with unusable or
-negative amount, and orders that say something else than an earlier row of the same file. The same order
+negative amount, a product of more than 1000 characters, and orders that say something else than an earlier row of the same file. The same order
 again with the same content counts once; other content in a later file (by name) replaces what the
 earlier file said.
 """
@@ -96,7 +96,8 @@ CREATE TABLE judged AS
 SELECT *, CASE WHEN NOT well_formed THEN 'malformed'
                WHEN day IS NULL THEN 'no usable date'
                WHEN amount IS NULL THEN 'no usable amount'
-               WHEN amount < 0 THEN 'negative amount' END AS fault,
+               WHEN amount < 0 THEN 'negative amount'
+               WHEN length(product) > 1000 THEN 'product too long' END AS fault,
        [day::VARCHAR, store_id, store_city, product, quantity::VARCHAR, unit_price::VARCHAR, amount::VARCHAR]
            AS content
 FROM typed;

@@ -35,6 +35,8 @@ LARGEST = 1_000_000_000
 FIRST_YEAR, LAST_YEAR = 1970, 2099
 # Bytes. No transaction is that long; of a longer line only so many characters are kept.
 LONGEST_LINE = 16_384
+# Characters. A product with its window must fit into one message of the live topic.
+LONGEST_PRODUCT = 1_000
 
 REASONS = {
     "malformed_row": "the number of fields is not that of the header",
@@ -49,6 +51,7 @@ REASONS = {
     "unreadable_amount": "the amount is not a number",
     "negative_amount": "the amount is negative",
     "amount_out_of_range": f"the amount is above {LARGEST}",
+    "product_too_long": f"the product's name has more than {LONGEST_PRODUCT} characters",
     "conflicting_duplicate": "an earlier row of the same file says something else of this order",
 }
 """Why a record is in the quarantine."""
@@ -178,11 +181,13 @@ def _reasons() -> Column:
         ("unreadable_amount", ~no_amount & amount.isNull()),
         ("negative_amount", amount < 0),
         ("amount_out_of_range", amount > LARGEST),
+        ("product_too_long", F.length("product") > LONGEST_PRODUCT),
     ]
     usable = (
         F.col("order_time").isNotNull()
         & year.between(FIRST_YEAR, LAST_YEAR)
         & amount.between(0, LARGEST)
+        & (F.length("product") <= LONGEST_PRODUCT)
         & fault.isNull()
     )
     none = F.array().cast("array<string>")

@@ -158,6 +158,11 @@ molecule: setup-test artefacts ## every product's role on hosts of its own, twic
 e2e: setup-test ## the whole cluster in a lab of its own
 	$(call step,End to end,pytest tests)
 
+.PHONY: bench
+bench: ## every claim about speed, as a ratio of one run; BENCH="batch producer" takes some
+	@tools/bootstrap.sh bench
+	@python -m bench $(BENCH)
+
 .PHONY: help
 help:
 	@awk 'BEGIN {FS = ":.*## "; print "make VERB [PROFILE=lab]"} \

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+RATIOS = "BENCH_RATIOS"
+"""Environment variable: the file to which ratios are added, for the table of all benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,11 @@ class Ratio:
 
 
 def show(ratios: Iterable[Ratio]) -> None:
-    """Print ratios as a table."""
+    """Print ratios as a table, and keep them for the one of all benchmarks."""
+    ratios = list(ratios)
+    if kept := os.environ.get(RATIOS):
+        with Path(kept).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(ratio)) + "\n" for ratio in ratios)
     table = Table("what", "measured", "should be", "")
     for ratio in ratios:
         bound = f"{'at least' if ratio.at_least else 'at most'} {ratio.bound:g}"

@@ -14,8 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.table import Table
-
+from bench import Ratio, show
 from tests.labs import ROOT, clone, derive
 from tools.terminal import Problem, console, run
 
@@ -60,11 +59,12 @@ def main() -> None:
             again = timed("make lab again", *make, "lab", folder=checkout)
         finally:
             timed("make destroy", *make, "destroy", folder=checkout)
-    table = Table("what", "seconds", "ratio", "at most")
-    table.add_row("bare shell sequence", f"{bare:.0f}", "1", "")
-    table.add_row("make lab, from nothing", f"{first:.0f}", f"{first / bare:.2f} of bare", "2")
-    table.add_row("make lab, nothing to change", f"{again:.0f}", f"{again / first:.2f} of the first", "0.2")
-    console.print(table)
+    show(
+        [
+            Ratio("make lab from nothing, to a bare shell sequence that does the same", first / bare, 2),
+            Ratio("make lab with nothing to change, to the first", again / first, 0.2),
+        ]
+    )
 
 
 if __name__ == "__main__":

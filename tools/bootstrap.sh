@@ -1,11 +1,11 @@
 #!/bin/bash
 # Installs what a verb needs: Debian packages, and hashed Python requirements into .venv. At once when nothing is missing.
-# Usage: tools/bootstrap.sh control|local|test
+# Usage: tools/bootstrap.sh control|local|test|bench
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
-set=${1:?control, local or test}
+set=${1:?control, local, test or bench}
 # What shows that it is there, and the package that brings it. Only `local` may not ask for root.
 local_packages="java=default-jre-headless mvn=maven /usr/lib/python3*/ensurepip=python3-venv"
 control_packages="$local_packages mmdebstrap=mmdebstrap systemd-nspawn=systemd-container nft=nftables ip=iproute2
@@ -14,7 +14,8 @@ case $set in
   local) packages=$local_packages requirements=local ;;
   control) packages=$control_packages requirements=control ;;
   test) packages="$control_packages chromium=chromium shellcheck=shellcheck" requirements=dev ;;
-  *) echo "Unknown set $set: take control, local or test." >&2; exit 2 ;;
+  bench) packages="$control_packages nginx=nginx-light wrk=wrk" requirements=dev ;;
+  *) echo "Unknown set $set: take control, local, test or bench." >&2; exit 2 ;;
 esac
 
 stop() { printf 'ERROR %s\n' "$*" >&2; exit 1; }

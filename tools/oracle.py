@@ -8,9 +8,9 @@ It shares no code with the jobs and follows the written rules only, so that two 
 Rules: column names without case and outer spaces, with aliases; dates as ISO date, ISO timestamp (no
 zone means UTC) or yyyyMMdd; a blank amount is quantity times unit price; a blank product is UNKNOWN.
 Quarantined are rows with another number of fields than the header, without usable date, with unusable or
-negative amount, a product of more than 1000 characters, and orders that say something else than an earlier row of the same file. The same order
-again with the same content counts once; other content in a later file (by name) replaces what the
-earlier file said.
+negative amount, with a product of more than 1000 characters, and orders that say something else than an
+earlier row of the same file. The same order again with the same content counts once; other content in a
+later file (by name) replaces what the earlier file said.
 """
 
 from __future__ import annotations

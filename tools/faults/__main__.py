@@ -27,6 +27,7 @@ from tools.faults.plan import Fault
 from tools.terminal import Problem, console, run
 
 SHOWN = 20
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def places(cluster: Cluster) -> dict[str, list[str]]:
@@ -90,6 +91,13 @@ def command(count: int, seed: int) -> None:
     console.print("0 lost, 0 double", style="bold green")
 
 
+def stop(_number: int, _frame: FrameType | None) -> None:
+    """End the command; what it has to mend and to clean up is not interrupted again."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Read the command line and carry out the test."""
     parser = argparse.ArgumentParser(
@@ -101,10 +109,8 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
+    for number in STOPS:
+        signal.signal(number, stop)
     run(lambda: command(options.count, options.seed))
 
 

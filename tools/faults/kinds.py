@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from tools.cluster import Host
-from tools.faults.pipeline import Pipeline, on
+from tools.faults.pipeline import Pipeline, as_root, on
 from tools.faults.plan import Fault
-from tools.terminal import Problem
 
 KILL = "sudo systemctl kill --kill-whom=main --signal=KILL"
 EXECUTORS = "pgrep -f '[C]oarseGrainedExecutorBackend' || true"
 DATA = "/var/lib/hdfs/data"
 LARGEST_DATA_MIB = 2048
-# A DataNode offers itself for a block only as long as a whole one would fit.
-ROOM_MIB = 160
+# For each open block a DataNode sets the room of a whole one aside; with less it would take no block even before.
+ROOM_MIB = 300
 # Seconds after which a host ends its partition by itself, should nobody come to end it.
 LONGEST_PARTITION = 120
 
@@ -128,13 +126,6 @@ def partition(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
         yield f"cut off from {len(others)} hosts"
     finally:
         as_root(host, JOIN_AGAIN.format(**words))
-
-
-def as_root(host: Host, script: str) -> None:
-    """Run a script on a host; a problem when it fails."""
-    done = host.run("sudo bash -s", stdin=script, timeout=300)
-    if done.code != 0:
-        raise Problem(f"{host.name}: {done.last_words}")
 
 
 @dataclass(frozen=True)

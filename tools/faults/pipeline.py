@@ -28,11 +28,13 @@ DEADLINE = 300.0
 
 UNIT = """
 set -eu
+cat >/run/{name}/{job}.env <<END
+{settings}
+END
 from=$(systemctl show --property FragmentPath --value retail-{job})
 to=/run/systemd/system/{unit}
-mkdir --parents $to.d /run/{name}
+mkdir --parents $to.d
 cp $from $to
-cat >/run/{name}/{job}.env
 printf '[Service]\\nEnvironmentFile=/run/{name}/{job}.env\\n' >$to.d/own.conf
 systemctl daemon-reload
 """
@@ -54,8 +56,17 @@ def on(host: Host, command: str, stdin: str = "") -> str:
     """
     done = host.run(command, stdin=stdin, timeout=DEADLINE)
     if done.code != 0:
-        raise Problem(f"{host.name}: {command.strip().splitlines()[-1]}: {done.last_words}")
+        raise Problem(f"{host.name}: {command}: {done.last_words}")
     return done.out
+
+
+def as_root(host: Host, script: str) -> None:
+    """Run a script on a host, after those that an interrupted command may have left running there.
+
+    Raises:
+        Problem: It failed.
+    """
+    on(host, "sudo flock /run/lock/shopfloor-faults bash -s", stdin=script)
 
 
 class Pipeline:
@@ -90,15 +101,15 @@ class Pipeline:
                 self._quietly, "its topics", lambda: self.ask("delete", self.servers, self.sales, self.revenue)
             )
             undo.callback(self._quietly, "its HDFS folder", lambda: self.ask("remove", self.hdfs))
-            undo.callback(self._quietly, "its units", lambda: self.as_root(NO_UNITS.format(name=self.name)))
+            undo.callback(self._quietly, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
             for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
                 self.ask("create", self.servers, like, topic)
             self._upload("sales/sales.csv", "".join(self._lines))
             self._put_batch_file("products.csv", products_csv())
             for job, settings in self._settings().items():
-                text = "".join(f'{name}="{value}"\n' for name, value in settings.items())
-                script = UNIT.format(name=self.name, job=job, unit=f"{self.name}-{job}.service")
-                on(self.edge, f"sudo bash -c {shlex.quote(script)}", stdin=text)
+                text = "\n".join(f'{name}="{value}"' for name, value in settings.items())
+                unit = f"{self.name}-{job}.service"
+                as_root(self.edge, UNIT.format(name=self.name, job=job, unit=unit, settings=text))
             on(self.edge, f"sudo systemctl start {self.streaming} {self.producer}")
             self.wait("the first live window", lambda: self.ask("ends", self.servers, self.revenue)[self.revenue])
             yield
@@ -147,10 +158,6 @@ class Pipeline:
             action()
         except (Problem, UnreachableError) as error:
             console.print(f"not cleaned up: {what} of {self.name}: {error}", style="red", markup=False)
-
-    def as_root(self, script: str) -> None:
-        """Run a script on the edge host."""
-        on(self.edge, "sudo bash -s", stdin=script)
 
     def is_active(self, unit: str) -> bool:
         """Whether a unit of the edge host runs, or is just starting."""
@@ -230,7 +237,7 @@ class Pipeline:
         sent, differences = self._stop_producing()
         last = plan.START + sent * plan.STEP + plan.JITTER
         closing = plan.make_closing(last, self.seed)
-        self.as_root(f"rm {self.home}/sales/sales.csv")
+        as_root(self.edge, f"rm {self.home}/sales/sales.csv")
         self._upload("sales/closing.csv", "".join(closing))
         on(self.edge, f"sudo systemctl start {self.producer}")
         if not self._put:
@@ -253,7 +260,7 @@ class Pipeline:
         on(self.edge, f"sudo systemctl stop {self.producer}")
         shown = on(self.edge, f"systemctl show --property NRestarts,Result,ExecMainStatus {self.producer}")
         journal = on(self.edge, f"sudo journalctl --unit {self.producer} --lines 20 --output cat --no-pager")
-        found = re.findall(r"stopped: all (\d+) events delivered", journal)
+        found = re.findall(r"(?:stopped|end of the input): all (\d+) events delivered", journal)
         if not found:
             raise Problem(f"the producer does not say how much it delivered:\n{journal}")
         wanted = {"NRestarts=0", "Result=success", "ExecMainStatus=0"}

@@ -56,7 +56,7 @@ def make_plan(count: int, seed: int, places: Mapping[str, Sequence[str]]) -> lis
     while len(kinds) < count:
         kinds += rng.sample(list(places), len(places))
     return [
-        Fault(kind, rng.choice(places[kind]), rng.uniform(2, 20), rng.random(), rng.random() < 0.6)
+        Fault(kind, rng.choice(places[kind]), rng.uniform(2, 15), rng.random(), rng.random() < 0.6)
         for kind in kinds[:count]
     ]
 

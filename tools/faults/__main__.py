@@ -92,10 +92,11 @@ def command(count: int, seed: int) -> None:
 
 
 def stop(_number: int, _frame: FrameType | None) -> None:
-    """End the command; what it has to mend and to clean up is not interrupted again."""
+    """End the command; while it mends and cleans up it is not interrupted again."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    console.print("\nInterrupted: mending what is broken, cleaning up ...")
+    raise SystemExit(130)
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ def _json(url: str) -> dict[str, Any]:
 
 
 def _consumer(servers: str) -> Consumer:
-    settings = {"enable.auto.commit": False, "enable.partition.eof": True, "isolation.level": "read_committed"}
+    settings = {"enable.auto.commit": False, "enable.partition.eof": True}
     return Consumer({"bootstrap.servers": servers, "group.id": f"faults-{os.getpid()}", **settings})
 
 
@@ -175,9 +175,15 @@ COMMANDS: dict[str, Callable[..., object]] = {
 
 def main() -> None:
     """Carry out one command."""
-    print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])), flush=True)
+    try:
+        print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])), flush=True)
+        code = 0
+    except (KafkaException, RuntimeError, OSError) as error:
+        # hdfs-native puts the server's whole stack trace into one line.
+        print(str(error).split("\\n")[0], file=sys.stderr, flush=True)
+        code = 1
     # The threads of hdfs-native abort the process when the interpreter takes itself down.
-    os._exit(0)
+    os._exit(code)
 
 
 main()

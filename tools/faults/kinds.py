@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from tools.faults.pipeline import Pipeline, as_root, on
+from tools.faults.pipeline import Pipeline, as_root, mend, on
 from tools.faults.plan import Fault
 
 KILL = "sudo systemctl kill --kill-whom=main --signal=KILL"
@@ -40,7 +40,7 @@ if mountpoint --quiet {disk}; then
     if mountpoint --quiet {data}; then umount {data} && rsync --archive --delete {disk}/ {data}/; fi
     umount {disk}
 fi
-rm -rf {disk}
+[ ! -d {disk} ] || rmdir {disk}
 systemctl start hdfs-datanode
 """
 
@@ -111,7 +111,7 @@ def disk_full(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
         as_root(host, FILL_DISK.format(**words))
         yield f"{DATA} has 0 bytes left"
     finally:
-        as_root(host, FREE_DISK.format(**words))
+        mend(host, FREE_DISK.format(**words))
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def partition(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
         as_root(host, CUT_OFF.format(**words, longest=LONGEST_PARTITION))
         yield f"cut off from {len(others)} hosts"
     finally:
-        as_root(host, JOIN_AGAIN.format(**words))
+        mend(host, JOIN_AGAIN.format(**words))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,10 @@ def on(host: Host, command: str, stdin: str = "") -> str:
     Raises:
         Problem: It failed.
     """
-    done = host.run(command, stdin=stdin, timeout=DEADLINE)
+    try:
+        done = host.run(command, stdin=stdin, timeout=DEADLINE)
+    except UnreachableError as error:
+        raise Problem(f"{host.name} cannot be reached: {error}") from error
     if done.code != 0:
         raise Problem(f"{host.name}: {command}: {done.last_words}")
     return done.out
@@ -67,6 +70,22 @@ def as_root(host: Host, script: str) -> None:
         Problem: It failed.
     """
     on(host, "sudo flock /run/lock/shopfloor-faults bash -s", stdin=script)
+
+
+def mend(host: Host, script: str) -> None:
+    """Run a script that may run more than once: a connection that breaks (Ctrl-C does that) is no reason to leave it.
+
+    Raises:
+        Problem: It failed every time.
+    """
+    for attempt in range(5):
+        try:
+            as_root(host, script)
+            return
+        except Problem:
+            if attempt == 4:
+                raise
+            time.sleep(1)
 
 
 class Pipeline:
@@ -97,11 +116,9 @@ class Pipeline:
         self._batch_files = plan.make_batch_files(batch_files, self.seed)
         with ExitStack() as undo:
             self._pause(undo)
-            undo.callback(
-                self._quietly, "its topics", lambda: self.ask("delete", self.servers, self.sales, self.revenue)
-            )
-            undo.callback(self._quietly, "its HDFS folder", lambda: self.ask("remove", self.hdfs))
-            undo.callback(self._quietly, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
+            undo.callback(self._clean, "its topics", lambda: self.ask("delete", self.servers, self.sales, self.revenue))
+            undo.callback(self._clean, "its HDFS folder", lambda: self.ask("remove", self.hdfs))
+            undo.callback(self._clean, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
             for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
                 self.ask("create", self.servers, like, topic)
             self._upload("sales/sales.csv", "".join(self._lines))
@@ -149,14 +166,19 @@ class Pipeline:
             if active:
                 on(self.edge, f"sudo systemctl start --no-block {' '.join(active)}")
 
-        undo.callback(self._quietly, "the cluster's own jobs", go_on)
+        undo.callback(self._clean, "the cluster's own jobs", go_on)
         on(self.edge, f"sudo systemctl stop {' '.join(PAUSED)}")
 
-    def _quietly(self, what: str, action: Callable[[], object]) -> None:
-        """Clean up; what fails is said and does not keep the rest from being cleaned up."""
-        try:
+    def _clean(self, what: str, action: Callable[[], object]) -> None:
+        """Clean up, as soon as the cluster lets us; what fails is said and does not keep the rest from it."""
+
+        def done() -> bool:
             action()
-        except (Problem, UnreachableError) as error:
+            return True
+
+        try:
+            self.wait(what, done)
+        except Problem as error:
             console.print(f"not cleaned up: {what} of {self.name}: {error}", style="red", markup=False)
 
     def is_active(self, unit: str) -> bool:
@@ -166,10 +188,7 @@ class Pipeline:
 
     def ask(self, *words: str) -> Any:  # noqa: ANN401 - JSON
         """Let `edge.py` do something on the edge host, and return its answer."""
-        done = self.edge.run(f"{EDGE_COMMAND} {shlex.join(words)}", stdin=EDGE, timeout=120)
-        if done.code != 0:
-            raise Problem(f"{self.edge.name}: {words[0]}: {done.last_words}")
-        return json.loads(done.out)
+        return json.loads(on(self.edge, f"{EDGE_COMMAND} {shlex.join(words)}", stdin=EDGE))
 
     def wait(self, what: str, question: Callable[[], T], deadline: float = DEADLINE) -> T:
         """Ask until the answer is true, and return it.
@@ -182,7 +201,7 @@ class Pipeline:
             try:
                 if answer := question():
                     return answer
-            except (Problem, UnreachableError) as error:
+            except Problem as error:
                 last = f": {error}"
             time.sleep(0.5)
         raise Problem(f"after {deadline:.0f} s still not there: {what}{last}")

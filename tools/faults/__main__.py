@@ -24,6 +24,7 @@ from tools.faults import plan
 from tools.faults.kinds import KINDS
 from tools.faults.pipeline import Pipeline
 from tools.faults.plan import Fault
+from tools.faults.verdict import finish
 from tools.terminal import Problem, console, run
 
 SHOWN = 20
@@ -81,8 +82,10 @@ def command(count: int, seed: int) -> None:
         for fault in faults:
             recoveries[fault.kind].append(carry_out(pipeline, fault))
         console.print(f"{time.strftime('%X')} all faults are over; comparing with the oracle")
-        differences = pipeline.finish()
+        differences = finish(pipeline)
     console.print(summary(recoveries))
+    batches = f"the batch was started {pipeline.batch_starts} times, {pipeline.batch_failures} of its runs broke off"
+    console.print(batches, markup=False)
     for difference in differences[:SHOWN]:
         console.print(f"WRONG  {difference}", markup=False)
     if differences:

@@ -66,23 +66,27 @@ def latest(servers: str, topic: str) -> list[Any]:
     return list(values.values())
 
 
+def make_folder(folder: str) -> None:
+    """Make a folder in HDFS, with those above it."""
+    hdfs_native.Client().mkdirs(folder, create_parent=True)
+
+
 def put(source: str, target: str) -> None:
     """Bring a file of the host to HDFS; readers see all of it or nothing."""
     client = hdfs_native.Client()
-    client.mkdirs(str(PurePosixPath(target).parent), create_parent=True)
     with client.create(f"{target}._COPYING_") as file:
         file.write(Path(source).read_bytes())
     client.rename(f"{target}._COPYING_", target)
 
 
-def remove(folder: str) -> None:
-    """Delete a folder of HDFS with all that is in it."""
-    hdfs_native.Client().delete(folder, recursive=True)
-
-
 def parquet(folder: str) -> list[dict[str, str]]:
-    """The rows of every visible Parquet file below a folder, with what the names of their folders say."""
+    """The rows of every visible Parquet file below a folder, with what the names of their folders say.
+
+    A folder with snapshots is read as its readers do it: the newest one.
+    """
     client = hdfs_native.Client()
+    if any(status.path.endswith("/.snapshot") for status in client.list_status(folder)):
+        folder = max(status.path for status in client.list_status(f"{folder}/.snapshot"))
     rows = []
     for status in client.list_status(folder, recursive=True):
         path = PurePosixPath(status.path)
@@ -169,7 +173,7 @@ def _messages(servers: str, topic: str) -> Iterator[Message]:
 
 
 COMMANDS: dict[str, Callable[..., object]] = {
-    function.__name__: function for function in (create, delete, ends, ids, latest, put, remove, parquet, lacks)
+    function.__name__: function for function in (create, delete, ends, ids, latest, make_folder, put, parquet, lacks)
 }
 
 

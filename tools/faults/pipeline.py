@@ -33,6 +33,13 @@ cp $from $to
 printf '[Service]\\nEnvironmentFile=/run/{name}/{job}.env\\n' >$to.d/own.conf
 systemctl daemon-reload
 """
+# No folder can be deleted below which there is a snapshot.
+NO_FOLDER = """
+hdfs dfs -ls -C {analysis}/.snapshot | while read path; do
+    hdfs dfs -deleteSnapshot {analysis} $(basename $path) </dev/null
+done
+hdfs dfs -rm -r -f -skipTrash {folder}
+"""
 NO_UNITS = """
 systemctl stop '{name}-*.service'
 systemctl reset-failed '{name}-*.service'
@@ -94,6 +101,7 @@ class Pipeline:
         )
         self.sales, self.revenue = f"{name}_sales", f"{name}_revenue"
         self.hdfs, self.home, self.csv = f"/tmp/{name}", f"/run/{name}", f"/var/lib/retail/{name}/analysis_csv"
+        self.analysis = f"{self.hdfs}/output/analysis_parquet"
         self.servers = ",".join(f"{host.name}:9092" for host in cluster.group("kafka_broker"))
         self.lines: list[str] = []
         """The CSV that the producer sends."""
@@ -116,11 +124,14 @@ class Pipeline:
         with ExitStack() as undo:
             self._pause(undo)
             undo.callback(self._clean, "its topics", lambda: self.ask("delete", self.servers, self.sales, self.revenue))
-            undo.callback(self._clean, "its HDFS folder", lambda: self.ask("remove", self.hdfs))
+            undo.callback(self._clean, "its HDFS folder", lambda: self._as_hdfs("bash -s", NO_FOLDER))
             undo.callback(self._clean, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
             for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
                 self.ask("create", self.servers, like, topic)
             self.upload("sales/sales.csv", "".join(self.lines))
+            for folder in (f"{self.hdfs}/input", self.analysis):
+                self.ask("make_folder", folder)
+            self._as_hdfs("hdfs dfsadmin -allowSnapshot {analysis}")
             self._put_batch_file("products.csv", products_csv())
             for job, settings in self._settings().items():
                 text = "\n".join(f'{name}="{value}"' for name, value in settings.items())
@@ -144,7 +155,6 @@ class Pipeline:
                 "SALES_TOPIC": self.sales,
                 "LIVE_TOPIC": self.revenue,
                 "STREAM_OUTPUT_PATH": f"{self.hdfs}/windows",
-                "SLOW_TRIGGER_SECONDS": 10,
                 "WATERMARK": f"{minutes:.0f} minutes",
             },
             "batch": {**folders, "INPUT_PATH": f"{self.hdfs}/input", "CSV_PATH": self.csv},
@@ -180,6 +190,11 @@ class Pipeline:
             self.wait(what, done)
         except Problem as error:
             console.print(f"not cleaned up: {what} of {self.name}: {error}", style="red", markup=False)
+
+    def _as_hdfs(self, command: str, stdin: str = "") -> None:
+        """Let HDFS's own user do what only he may; {analysis} and {folder} stand for the folders of the test."""
+        words = {"analysis": self.analysis, "folder": self.hdfs}
+        on(self.cluster.one_of("namenode"), f"sudo -u hdfs {command.format(**words)}", stdin=stdin.format(**words))
 
     def is_active(self, unit: str) -> bool:
         """Whether a unit of the edge host runs, or is just starting."""

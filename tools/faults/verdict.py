@@ -69,7 +69,7 @@ def _run_batch_to_its_end(pipeline: Pipeline) -> list[str]:
 
 def _batch(pipeline: Pipeline, truth: Answer) -> list[str]:
     text = on(pipeline.edge, f"sudo cat {pipeline.csv}/daily_revenue.csv")
-    rows = pipeline.ask("parquet", f"{pipeline.hdfs}/output/analysis_parquet")
+    rows = pipeline.ask("parquet", pipeline.analysis)
     quarantine = pipeline.ask("parquet", f"{pipeline.hdfs}/quarantine/batch")
     return [
         *_named("batch CSV", compare(truth.rows, list(csv.DictReader(text.splitlines())))),

@@ -12,6 +12,7 @@ import os
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -85,8 +86,8 @@ def parquet(folder: str) -> list[dict[str, str]]:
     A folder with snapshots is read as its readers do it: the newest one.
     """
     client = hdfs_native.Client()
-    if any(status.path.endswith("/.snapshot") for status in client.list_status(folder)):
-        folder = max(status.path for status in client.list_status(f"{folder}/.snapshot"))
+    with suppress(FileNotFoundError):
+        folder = max((status.path for status in client.list_status(f"{folder}/.snapshot")), default=folder)
     rows = []
     for status in client.list_status(folder, recursive=True):
         path = PurePosixPath(status.path)

@@ -87,7 +87,8 @@ def parquet(folder: str) -> list[dict[str, str]]:
     """
     client = hdfs_native.Client()
     with suppress(FileNotFoundError):
-        folder = max((status.path for status in client.list_status(f"{folder}/.snapshot")), default=folder)
+        snapshots = client.get_file_info(f"{folder}/.snapshot").path
+        folder = max((status.path for status in client.list_status(snapshots)), default=folder)
     rows = []
     for status in client.list_status(folder, recursive=True):
         path = PurePosixPath(status.path)

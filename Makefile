@@ -158,6 +158,10 @@ molecule: setup-test artefacts ## every product's role on hosts of its own, twic
 e2e: setup-test ## the whole cluster in a lab of its own
 	$(call step,End to end,pytest tests)
 
+.PHONY: faults
+faults: setup ## break the cluster COUNT (50) times while sales run through it: none is lost or counted twice
+	@python -m tools.faults --count $(or $(COUNT),50) --seed $(or $(SEED),1)
+
 .PHONY: bench
 bench: ## every claim about speed, as a ratio of one run; BENCH="batch producer" takes some
 	@tools/bootstrap.sh bench

@@ -1,16 +1,18 @@
-"""An independent answer to what the batch computes: daily revenue by product, from the raw CSVs, with DuckDB.
+"""An independent answer to what the jobs compute, from the raw CSVs, with DuckDB: daily revenue and revenue by window.
 
 It shares no code with the jobs and follows the written rules only, so that two mistakes would have to agree.
 
     python -m tools.oracle data/input            # totals to stderr, rows as CSV to stdout
     python -m tools.oracle data/input --json     # both as one JSON object
+    python -m tools.oracle data/input --windows  # windows instead of days, as streaming sees the rows' own times
 
 Rules: column names without case and outer spaces, with aliases; dates as ISO date, ISO timestamp (no
 zone means UTC) or yyyyMMdd; a blank amount is quantity times unit price; a blank product is UNKNOWN.
 Quarantined are rows with another number of fields than the header, without usable date, with unusable or
 negative amount, with a product of more than 1000 characters, and orders that say something else than an
 earlier row of the same file. The same order again with the same content counts once; other content in a
-later file (by name) replaces what the earlier file said.
+later file (by name) replaces what the earlier file said. A
+window is one hour (UTC) and begins every 15 minutes; the same orders count in it.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
@@ -61,15 +63,15 @@ CREATE MACRO lines(content) AS TABLE
                           generate_subscripts(string_split_regex(content, '\r\n|\n|\r'), 1) AS line)
     WHERE text <> '';
 
-CREATE MACRO to_day(value) AS CASE
-    WHEN regexp_full_match(value, '\d{8}') THEN try_strptime(value, '%Y%m%d')::DATE
-    WHEN regexp_full_match(value, '\d{4}-\d{2}-\d{2}') THEN TRY_CAST(value AS DATE)
+CREATE MACRO to_time(value) AS CASE
+    WHEN regexp_full_match(value, '\d{8}') THEN try_strptime(value, '%Y%m%d')
+    WHEN regexp_full_match(value, '\d{4}-\d{2}-\d{2}') THEN TRY_CAST(value AS TIMESTAMP)
     WHEN NOT regexp_matches(value, '^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d+)?)?') THEN NULL
     WHEN regexp_matches(value, ':\d{2}([.]\d+)?$') AND NOT regexp_matches(value, '[+-]\d{2}:\d{2}$')
-        THEN TRY_CAST(value AS TIMESTAMP)::DATE
+        THEN TRY_CAST(value AS TIMESTAMP)
     -- A cast to TIMESTAMP would forget the zone.
     WHEN regexp_matches(value, ':\d{2}([.]\d+)? ?(Z|[+-]\d{2}(:?\d{2})?)$')
-        THEN make_timestamp(epoch_us(TRY_CAST(value AS TIMESTAMPTZ)))::DATE
+        THEN make_timestamp(epoch_us(TRY_CAST(value AS TIMESTAMPTZ)))
     END;
 CREATE MACRO to_number(value) AS
     CASE WHEN regexp_full_match(value, '[+-]?(\d+[.]?\d*|[.]\d+)([eE][+-]?\d+)?')
@@ -80,7 +82,8 @@ CREATE MACRO to_count(value) AS
 
 CLEANING = """
 CREATE TABLE typed AS
-SELECT file, line, well_formed, nullif(trim(order_id), '') AS order_id, to_day(trim(order_date)) AS day,
+SELECT file, line, well_formed, nullif(trim(order_id), '') AS order_id,
+       to_time(trim(order_date)) AS moment, moment::DATE AS day,
        trim(store_id) AS store_id, trim(store_city) AS store_city,
        coalesce(nullif(trim(product), ''), 'UNKNOWN') AS product,
        to_count(trim(quantity)) AS quantity, to_number(trim(unit_price)) AS unit_price,
@@ -109,16 +112,23 @@ WINDOW one_file AS (PARTITION BY file, order_id ORDER BY line);
 
 CREATE TABLE counted AS
 SELECT * FROM (
-    SELECT day, product, quantity, amount FROM ordered WHERE nth = 1
+    SELECT moment, day, product, quantity, amount FROM ordered WHERE nth = 1
     QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY file DESC) = 1)
 UNION ALL
-SELECT day, product, quantity, amount FROM judged WHERE fault IS NULL AND order_id IS NULL;
+SELECT moment, day, product, quantity, amount FROM judged WHERE fault IS NULL AND order_id IS NULL;
 """
 
 REVENUE = """
 SELECT day, product, coalesce(p.category, 'UNKNOWN'), coalesce(p.brand, 'UNKNOWN'),
        count(*), coalesce(sum(quantity), 0)::BIGINT, sum(amount)::DECIMAL(18,2)
 FROM counted LEFT JOIN products p USING (product)
+GROUP BY ALL ORDER BY ALL
+"""
+
+WINDOWS = """
+SELECT time_bucket(INTERVAL 15 MINUTE, moment) - to_minutes(back) AS start, start + INTERVAL 1 HOUR, product,
+       count(*), sum(amount)::DECIMAL(18,2)
+FROM counted CROSS JOIN (SELECT unnest([0, 15, 30, 45]) AS back)
 GROUP BY ALL ORDER BY ALL
 """
 
@@ -149,12 +159,26 @@ class DailyRevenue(NamedTuple):
     revenue: Decimal
 
 
+class WindowRevenue(NamedTuple):
+    """What one product brought in in one window (UTC)."""
+
+    window_start: datetime
+    window_end: datetime
+    product: str
+    orders: int
+    revenue: Decimal
+
+
+Row = TypeVar("Row", DailyRevenue, WindowRevenue)
+
+
 @dataclass(frozen=True)
 class Answer:
     """The rows, and how many input rows led to them.
 
     Attributes:
         rows: Daily revenue, sorted.
+        windows: Revenue by window, sorted.
         read: Data rows of all files.
         clean: Rows that could be used; repetitions and rows that a later file corrected are among them.
         quarantined: The others.
@@ -163,6 +187,7 @@ class Answer:
     """
 
     rows: list[DailyRevenue]
+    windows: list[WindowRevenue]
     read: int
     clean: int
     quarantined: int
@@ -187,9 +212,13 @@ def compute(folder: Path) -> Answer:
             _load_products(database, folder / PRODUCTS)
         database.execute(CLEANING)
         rows = [DailyRevenue(*row) for row in database.execute(REVENUE).fetchall()]
+        windows = [
+            WindowRevenue(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC), *rest)
+            for start, end, *rest in database.execute(WINDOWS).fetchall()
+        ]
         [(read, clean, counted)] = database.execute(TOTALS).fetchall()
         reasons = dict(database.execute(REASONS).fetchall())
-    return Answer(rows, read, clean, read - clean, counted, reasons)
+    return Answer(rows, windows, read, clean, read - clean, counted, reasons)
 
 
 def daily_revenue(folder: Path) -> list[DailyRevenue]:
@@ -264,22 +293,57 @@ def typed(row: DailyRevenue | Mapping[str, object]) -> DailyRevenue:
         raise ValueError(f"not a row of daily revenue ({error!r}): {dict(row)!r}") from error
 
 
+def typed_window(row: WindowRevenue | Mapping[str, object]) -> WindowRevenue:
+    """A row of another source, times as datetime or ISO text (UTC), in the oracle's types.
+
+    Raises:
+        ValueError: A column is missing or cannot be read.
+    """
+    if isinstance(row, WindowRevenue):
+        return row
+    try:
+        start, end = (datetime.fromisoformat(str(row[name])) for name in ("window_start", "window_end"))
+        return WindowRevenue(
+            window_start=start if start.tzinfo else start.replace(tzinfo=UTC),
+            window_end=end if end.tzinfo else end.replace(tzinfo=UTC),
+            product=str(row["product"]),
+            orders=int(str(row["orders"])),
+            revenue=Decimal(str(row["revenue"])),
+        )
+    except (KeyError, ArithmeticError, ValueError) as error:
+        raise ValueError(f"not a row of revenue by window ({error!r}): {dict(row)!r}") from error
+
+
 def compare(
     expected: Iterable[DailyRevenue | Mapping[str, object]],
     got: Iterable[DailyRevenue | Mapping[str, object]],
 ) -> list[str]:
     """Differences in words, to the cent; empty when both say the same. The order of rows does not matter."""
+    return _differences(map(typed, expected), map(typed, got), lambda row: (str(row.order_date), row.product))
+
+
+def compare_windows(
+    expected: Iterable[WindowRevenue | Mapping[str, object]],
+    got: Iterable[WindowRevenue | Mapping[str, object]],
+) -> list[str]:
+    """The same for windows."""
+
+    def key(row: WindowRevenue) -> tuple[str, str]:
+        return f"{row.window_start:%Y-%m-%dT%H:%MZ}", row.product
+
+    return _differences(map(typed_window, expected), map(typed_window, got), key)
+
+
+def _differences(expected: Iterable[Row], got: Iterable[Row], key_of: Callable[[Row], tuple[str, str]]) -> list[str]:
     differences = []
-    wanted: dict[tuple[date, str], DailyRevenue] = {}
-    for row in map(typed, expected):
-        wanted[row.order_date, row.product] = row
-    found: dict[tuple[date, str], DailyRevenue] = {}
-    for row in map(typed, got):
-        if (row.order_date, row.product) in found:
-            differences.append(f"{row.order_date} {row.product}: more than one row")
-        found[row.order_date, row.product] = row
+    wanted = {key_of(row): row for row in expected}
+    found: dict[tuple[str, str], Row] = {}
+    for row in got:
+        if key_of(row) in found:
+            differences.append(f"{' '.join(key_of(row))}: more than one row")
+        found[key_of(row)] = row
     for key in sorted(wanted.keys() | found.keys()):
-        name = f"{key[0]} {key[1]}"
+        name = " ".join(key)
         if key not in found:
             differences.append(f"{name}: missing, expected revenue {wanted[key].revenue}")
         elif key not in wanted:
@@ -287,32 +351,35 @@ def compare(
         else:
             differences.extend(
                 f"{name}: {column} is {got_value}, expected {wanted_value}"
-                for column, wanted_value, got_value in zip(DailyRevenue._fields, wanted[key], found[key], strict=True)
+                for column, wanted_value, got_value in zip(wanted[key]._fields, wanted[key], found[key], strict=True)
                 if wanted_value != got_value
             )
     return differences
 
 
-def _print(answer: Answer, as_json: bool) -> None:
+def _print(answer: Answer, as_json: bool, by_window: bool) -> None:
+    rows: list[DailyRevenue] | list[WindowRevenue] = answer.windows if by_window else answer.rows
     totals = {name: getattr(answer, name) for name in ("read", "clean", "quarantined", "counted", "reasons")}
     if as_json:
-        rows = [row._asdict() for row in answer.rows]
-        json.dump(totals | {"rows": rows}, sys.stdout, indent=1, ensure_ascii=False, default=str)
+        json.dump(
+            totals | {"rows": [row._asdict() for row in rows]}, sys.stdout, indent=1, ensure_ascii=False, default=str
+        )
         print()
         return
     print(", ".join(f"{name} {value}" for name, value in totals.items()), file=sys.stderr)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(DailyRevenue._fields)
-    writer.writerows(answer.rows)
+    writer.writerow((WindowRevenue if by_window else DailyRevenue)._fields)
+    writer.writerows(rows)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Compute and print."""
-    parser = argparse.ArgumentParser(description="Daily revenue by product from raw CSVs, with DuckDB.")
+    parser = argparse.ArgumentParser(description="Revenue by product from raw CSVs, with DuckDB.")
     parser.add_argument("folder", type=Path, nargs="?", default=Path("data/input"))
     parser.add_argument("--json", action="store_true", help="totals and rows as one JSON object")
+    parser.add_argument("--windows", action="store_true", help="revenue by window instead of by day")
     options = parser.parse_args(argv)
-    run(lambda: _print(compute(options.folder), options.json))
+    run(lambda: _print(compute(options.folder), options.json, options.windows))
 
 
 if __name__ == "__main__":

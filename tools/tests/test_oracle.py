@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -195,3 +195,41 @@ def test_the_command_prints_totals_and_rows(write: Write, capsys: pytest.Capture
     assert "read 1, clean 1, quarantined 0" in printed.err
     oracle.main([str(folder), "--json"])
     assert json.loads(capsys.readouterr().out)["rows"][0]["revenue"] == "3.00"
+
+
+def window(start: str, product: str, orders: int, revenue: str) -> oracle.WindowRevenue:
+    begin = datetime.fromisoformat(f"{start}+00:00")
+    return oracle.WindowRevenue(begin, begin + timedelta(hours=1), product, orders, Decimal(revenue))
+
+
+def test_windows_by_hand(write: Write) -> None:
+    folder = write(
+        a=HEADER
+        + "1,2025-09-01T10:00:00Z,S1,Bern,Milk,2,1.50,3.00\n"
+        + "2,2025-09-01T12:14:59.999+02:00,S1,Bern,Milk,1,1.50,\n"
+        + "2,2025-09-01T12:14:59.999+02:00,S1,Bern,Milk,1,1.50,\n"
+        + "3,2025-09-01T10:10:00,S1,Bern,Milk,1,1.50,-1\n"
+        + "4,2025-09-01 10:15:00,S1,Bern,Tea,1,4.00,4.00\n"
+    )
+    assert compute(folder).windows == [
+        window("2025-09-01T09:15", "Milk", 2, "4.50"),
+        window("2025-09-01T09:30", "Milk", 2, "4.50"),
+        window("2025-09-01T09:30", "Tea", 1, "4.00"),
+        window("2025-09-01T09:45", "Milk", 2, "4.50"),
+        window("2025-09-01T09:45", "Tea", 1, "4.00"),
+        window("2025-09-01T10:00", "Milk", 2, "4.50"),
+        window("2025-09-01T10:00", "Tea", 1, "4.00"),
+        window("2025-09-01T10:15", "Tea", 1, "4.00"),
+    ]
+
+
+def test_differences_of_windows_are_found() -> None:
+    expected = [window("2025-09-01T10:00", "Milk", 2, "4.50"), window("2025-09-01T10:15", "Milk", 1, "1.00")]
+    text = {"window_start": "2025-09-01T10:00:00Z", "window_end": "2025-09-01T11:00:00Z", "product": "Milk"}
+    said = oracle.compare_windows(expected, [{**text, "orders": 2, "revenue": "4.51"}] * 2)
+    assert said == [
+        "2025-09-01T10:00Z Milk: more than one row",
+        "2025-09-01T10:00Z Milk: revenue is 4.51, expected 4.50",
+        "2025-09-01T10:15Z Milk: missing, expected revenue 1.00",
+    ]
+    assert oracle.compare_windows(expected[:1], [{**text, "orders": "2", "revenue": "4.5"}]) == []

@@ -1,0 +1,270 @@
+"""A pipeline of the test's own on the cluster: the same units with topics, folders and input of their own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tools.cluster import Cluster, Host, UnreachableError
+from tools.faults import plan
+from tools.sample_data import products_csv
+from tools.terminal import Problem, console
+
+EDGE = (Path(__file__).parent / "edge.py").read_text()
+EDGE_COMMAND = "env HADOOP_CONF_DIR=/etc/hadoop HADOOP_USER_NAME=retail PYTHONPATH=/opt/retail-dashboard python3 -"
+# The cluster's own jobs would take its cores, and are no part of the test.
+PAUSED = ("retail-producer.service", "retail-streaming.service", "retail-batch.timer")
+DEADLINE = 300.0
+
+UNIT = """
+set -eu
+cat >/run/{name}/{job}.env <<END
+{settings}
+END
+from=$(systemctl show --property FragmentPath --value retail-{job})
+to=/run/systemd/system/{unit}
+mkdir --parents $to.d
+cp $from $to
+printf '[Service]\\nEnvironmentFile=/run/{name}/{job}.env\\n' >$to.d/own.conf
+systemctl daemon-reload
+"""
+# No folder can be deleted below which there is a snapshot.
+NO_FOLDER = """
+hdfs dfs -ls -C {analysis}/.snapshot | while read path; do
+    hdfs dfs -deleteSnapshot {analysis} $(basename $path) </dev/null
+done
+hdfs dfs -rm -r -f -skipTrash {folder}
+"""
+NO_UNITS = """
+systemctl stop '{name}-*.service'
+systemctl reset-failed '{name}-*.service'
+rm -rf /run/systemd/system/{name}-*.service /run/systemd/system/{name}-*.service.d /run/{name} /var/lib/retail/{name}
+systemctl daemon-reload
+"""
+
+T = TypeVar("T")
+
+
+def on(host: Host, command: str, stdin: str = "") -> str:
+    """What a command on a host prints.
+
+    Raises:
+        Problem: It failed.
+    """
+    try:
+        done = host.run(command, stdin=stdin, timeout=DEADLINE)
+    except UnreachableError as error:
+        raise Problem(f"{host.name} cannot be reached: {error}") from error
+    if done.code != 0:
+        raise Problem(f"{host.name}: {command}: {done.last_words}")
+    return done.out
+
+
+def as_root(host: Host, script: str) -> None:
+    """Run a script on a host, after those that an interrupted command may have left running there.
+
+    Raises:
+        Problem: It failed.
+    """
+    on(host, "sudo flock /run/lock/shopfloor-faults bash -s", stdin=script)
+
+
+def mend(host: Host, script: str) -> None:
+    """Run a script that may run more than once: a connection that breaks (Ctrl-C does that) is no reason to leave it.
+
+    Raises:
+        Problem: It failed every time.
+    """
+    for attempt in range(5):
+        try:
+            as_root(host, script)
+            return
+        except Problem:
+            if attempt == 4:
+                raise
+            time.sleep(1)
+
+
+class Pipeline:
+    """Producer, streaming and batch of the test, its topics `NAME_sales` and `NAME_revenue`, and its folders."""
+
+    def __init__(self, cluster: Cluster, name: str, seed: int) -> None:
+        self.cluster, self.name, self.seed = cluster, name, seed
+        self.edge = cluster.one_of("edge")
+        self.streaming, self.batch, self.producer = (
+            f"{name}-{job}.service" for job in ("streaming", "batch", "producer")
+        )
+        self.sales, self.revenue = f"{name}_sales", f"{name}_revenue"
+        self.hdfs, self.home, self.csv = f"/tmp/{name}", f"/run/{name}", f"/var/lib/retail/{name}/analysis_csv"
+        self.analysis = f"{self.hdfs}/output/analysis_parquet"
+        self.servers = ",".join(f"{host.name}:9092" for host in cluster.group("kafka_broker"))
+        self.lines: list[str] = []
+        """The CSV that the producer sends."""
+        self.batch_files: dict[str, str] = {}
+        """Text of the batch's CSVs by name."""
+        self.put: list[str] = []
+        """Names of those that it has got."""
+        self.batch_starts = self.batch_failures = 0
+
+    @contextmanager
+    def running(self, rows: int, batch_files: int) -> Iterator[None]:
+        """Make it and let it run; at the end, whatever happens, nothing of it is left and all is as it was.
+
+        Args:
+            rows: How many sales there are to produce; more than will be.
+            batch_files: How many files there are for the batch.
+        """
+        self.lines = plan.make_sales(rows, self.seed)
+        self.batch_files = plan.make_batch_files(batch_files, self.seed)
+        with ExitStack() as undo:
+            self._pause(undo)
+            undo.callback(self._clean, "its topics", lambda: self.ask("delete", self.servers, self.sales, self.revenue))
+            undo.callback(self._clean, "its HDFS folder", lambda: self._as_hdfs("bash -s", NO_FOLDER))
+            undo.callback(self._clean, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
+            for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
+                self.ask("create", self.servers, like, topic)
+            self.upload("sales/sales.csv", "".join(self.lines))
+            for folder in (f"{self.hdfs}/input", self.analysis):
+                self.ask("make_folder", folder)
+            self._as_hdfs("hdfs dfsadmin -allowSnapshot {analysis}")
+            self._put_batch_file("products.csv", products_csv())
+            for job, settings in self._settings().items():
+                text = "\n".join(f'{name}="{value}"' for name, value in settings.items())
+                unit = f"{self.name}-{job}.service"
+                as_root(self.edge, UNIT.format(name=self.name, job=job, unit=unit, settings=text))
+            on(self.edge, f"sudo systemctl start {self.streaming} {self.producer}")
+            self.wait("the first live window", lambda: self.ask("ends", self.servers, self.revenue)[self.revenue])
+            yield
+
+    def _settings(self) -> dict[str, dict[str, object]]:
+        """What the units are told that is not as in the cluster's own."""
+        folders = {
+            "STATE_PATH": f"{self.hdfs}/state",
+            "OUTPUT_PATH": f"{self.hdfs}/output",
+            "QUARANTINE_PATH": f"{self.hdfs}/quarantine",
+        }
+        minutes = plan.WATERMARK.total_seconds() / 60
+        return {
+            "streaming": {
+                **folders,
+                "SALES_TOPIC": self.sales,
+                "LIVE_TOPIC": self.revenue,
+                "STREAM_OUTPUT_PATH": f"{self.hdfs}/windows",
+                "WATERMARK": f"{minutes:.0f} minutes",
+            },
+            "batch": {**folders, "INPUT_PATH": f"{self.hdfs}/input", "CSV_PATH": self.csv},
+            "producer": {
+                "SALES_TOPIC": self.sales,
+                "INPUT_PATH": f"{self.home}/sales",
+                "EVENTS_PER_SECOND": plan.RATE,
+                "EVENT_TIME": "original",
+                "LOOP": "false",
+            },
+        }
+
+    def _pause(self, undo: ExitStack) -> None:
+        """Stop the cluster's own jobs, and start those again that ran."""
+        active = [unit for unit in PAUSED if self.is_active(unit)]
+
+        def go_on() -> None:
+            if active:
+                on(self.edge, f"sudo systemctl start --no-block {' '.join(active)}")
+
+        undo.callback(self._clean, "the cluster's own jobs", go_on)
+        on(self.edge, f"sudo systemctl stop {' '.join(PAUSED)}")
+        self.wait("the end of the cluster's own batch", lambda: not self.is_active("retail-batch.service"))
+
+    def _clean(self, what: str, action: Callable[[], object]) -> None:
+        """Clean up, as soon as the cluster lets us; what fails is said and does not keep the rest from it."""
+
+        def done() -> bool:
+            action()
+            return True
+
+        try:
+            self.wait(what, done)
+        except Problem as error:
+            console.print(f"not cleaned up: {what} of {self.name}: {error}", style="red", markup=False)
+
+    def _as_hdfs(self, command: str, stdin: str = "") -> None:
+        """Let HDFS's own user do what only he may; {analysis} and {folder} stand for the folders of the test."""
+        words = {"analysis": self.analysis, "folder": self.hdfs}
+        on(self.cluster.one_of("namenode"), f"sudo -u hdfs {command.format(**words)}", stdin=stdin.format(**words))
+
+    def is_active(self, unit: str) -> bool:
+        """Whether a unit of the edge host runs, or is just starting."""
+        state = on(self.edge, f"systemctl show --property ActiveState --value {unit}").strip()
+        return state in ("active", "activating", "reloading")
+
+    def ask(self, *words: str) -> Any:  # noqa: ANN401 - JSON
+        """Let `edge.py` do something on the edge host, and return its answer."""
+        return json.loads(on(self.edge, f"{EDGE_COMMAND} {shlex.join(words)}", stdin=EDGE))
+
+    def wait(self, what: str, question: Callable[[], T], deadline: float = DEADLINE) -> T:
+        """Ask until the answer is true, and return it.
+
+        Raises:
+            Problem: It never is.
+        """
+        end, last = time.monotonic() + deadline, ""
+        while time.monotonic() < end:
+            try:
+                if answer := question():
+                    return answer
+            except Problem as error:
+                last = f": {error}"
+            time.sleep(0.5)
+        look = self.edge.journal_command(self.streaming)
+        raise Problem(f"after {deadline:.0f} s still not there: {what}{last}; look at: {look}")
+
+    def wait_until_whole(self) -> None:
+        """Wait until nothing is missing of the cluster, and new sales come to the live windows."""
+        ports = {"namenode": 9870, "spark_master": 8080}
+        uis = [",".join(f"{host.name}:{port}" for host in self.cluster.group(group)) for group, port in ports.items()]
+        counts = [str(len(self.cluster.group(group))) for group in ("datanode", "spark_worker")]
+
+        def whole() -> bool:
+            if lacks := self.ask("lacks", self.servers, *uis, *counts):
+                raise Problem("; ".join(lacks))
+            return True
+
+        self.wait("a whole cluster", whole)
+        before = self._ends()
+        self.wait(
+            "new sales in the live windows",
+            lambda: all(now > then for now, then in zip(self._ends(), before, strict=True)),
+        )
+
+    def _ends(self) -> tuple[int, int]:
+        ends = self.ask("ends", self.servers, self.sales, self.revenue)
+        return ends[self.sales], ends[self.revenue]
+
+    def run_batch(self) -> None:
+        """Let the batch run, with one more file if there is one, unless it does already."""
+        if self.is_active(self.batch):
+            return
+        self.batch_starts += 1
+        self.batch_failures += on(self.edge, f"systemctl show --property Result --value {self.batch}") != "success\n"
+        if len(self.put) < len(self.batch_files):
+            self.put_next()
+        on(self.edge, f"sudo systemctl start --no-block {self.batch}")
+
+    def put_next(self) -> None:
+        """Bring one more file to the batch's input."""
+        name = list(self.batch_files)[len(self.put)]
+        self._put_batch_file(name, self.batch_files[name])
+        self.put.append(name)
+
+    def _put_batch_file(self, name: str, text: str) -> None:
+        self.upload(f"batch/{name}", text)
+        self.ask("put", f"{self.home}/batch/{name}", f"{self.hdfs}/input/{name}")
+
+    def upload(self, name: str, text: str) -> None:
+        """Put a file into the test's folder on the edge host."""
+        path = f"{self.home}/{name}"
+        on(self.edge, f"sudo mkdir --parents {Path(path).parent} && sudo tee {path} >/dev/null", stdin=text)

@@ -293,20 +293,3 @@ def test_down_and_lab_bring_all_hosts_back_with_their_data(cluster: Cluster) -> 
         wait_for(f"all units of {host}", lambda host=host: all_units_run(cluster, host))  # type: ignore[misc]
     assert partitions(cluster) == before
     cluster.make("check")
-
-
-def test_destroy_leaves_no_trace(cluster: Cluster) -> None:
-    name = cluster.lab.name
-    cluster.make("destroy")
-    traces = {
-        "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if f".lab/{name}/" in line],
-        "folder": [str(path) for path in (ROOT / ".lab").glob(name)],
-        "processes": [
-            path.parent.name
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if f".lab/{name}/".encode() in path.read_bytes()
-        ],
-        "addresses": [line for line in run("ip", "-brief", "address").output.splitlines() if "192.168.57." in line],
-        "rules": [line for line in run("nft", "list", "tables").output.splitlines() if name in line],
-    }
-    assert not any(traces.values()), traces

@@ -124,7 +124,7 @@ class Pipeline:
         with ExitStack() as undo:
             self._pause(undo)
             undo.callback(self._clean, "its topics", lambda: self.ask("delete", self.servers, self.sales, self.revenue))
-            undo.callback(self._clean, "its HDFS folder", lambda: self._as_hdfs("bash -s", NO_FOLDER))
+            undo.callback(self._clean, "its HDFS folder", lambda: self._as_hdfs(NO_FOLDER))
             undo.callback(self._clean, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
             for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
                 self.ask("create", self.servers, like, topic)
@@ -191,10 +191,10 @@ class Pipeline:
         except Problem as error:
             console.print(f"not cleaned up: {what} of {self.name}: {error}", style="red", markup=False)
 
-    def _as_hdfs(self, command: str, stdin: str = "") -> None:
+    def _as_hdfs(self, script: str) -> None:
         """Let HDFS's own user do what only he may; {analysis} and {folder} stand for the folders of the test."""
-        words = {"analysis": self.analysis, "folder": self.hdfs}
-        on(self.cluster.one_of("namenode"), f"sudo -u hdfs {command.format(**words)}", stdin=stdin.format(**words))
+        script = script.format(analysis=self.analysis, folder=self.hdfs)
+        on(self.cluster.one_of("namenode"), f"sudo -u hdfs bash -c {shlex.quote(script)}")
 
     def is_active(self, unit: str) -> bool:
         """Whether a unit of the edge host runs, or is just starting."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from tools.faults.pipeline import DEADLINE, Pipeline, as_root, on
 from tools.oracle import Answer, compare, compare_windows, compute
 from tools.sample_data import products_csv
 from tools.terminal import Problem
+
+Rows = Sequence[Mapping[str, object]]
 
 
 def finish(pipeline: Pipeline) -> list[str]:
@@ -87,14 +89,29 @@ def _topic(pipeline: Pipeline, truth: Answer) -> list[str]:
 
 
 def _stream(pipeline: Pipeline, truth: Answer, last: datetime) -> list[str]:
-    # The closing events, and their windows, come long after those.
-    closed = [window for window in truth.windows if window.window_end <= last + plan.WINDOW]
-    found = pipeline.ask("parquet", f"{pipeline.hdfs}/windows")
-    live = pipeline.ask("latest", pipeline.servers, pipeline.revenue)
-    aside = pipeline.ask("parquet", f"{pipeline.hdfs}/quarantine/streaming")
+    return stream_differences(
+        truth,
+        last,
+        closed=pipeline.ask("parquet", f"{pipeline.hdfs}/windows"),
+        live=pipeline.ask("latest", pipeline.servers, pipeline.revenue),
+        aside=pipeline.ask("parquet", f"{pipeline.hdfs}/quarantine/streaming"),
+    )
+
+
+def stream_differences(truth: Answer, last: datetime, *, closed: Rows, live: Rows, aside: Rows) -> list[str]:
+    """What the stream's outputs hold that is not so, in words.
+
+    Args:
+        truth: What the oracle says of all events.
+        last: No event before the closing ones is later; the windows of those come long after.
+        closed: Rows of the closed windows.
+        live: The last value of every window on the live topic.
+        aside: Rows of the quarantine.
+    """
+    over = [window for window in truth.windows if window.window_end <= last + plan.WINDOW]
     places = {(row["topic"], row["partition"], row["offset"]) for row in aside}
     return [
-        *_named("closed window", compare_windows(closed, found)),
+        *_named("closed window", compare_windows(over, closed)),
         *_named("live window", compare_windows(truth.windows, live)),
         *_equal("stream: records in the quarantine", len(places), truth.quarantined),
         *_equal("stream: repetitions in the quarantine", len(aside) - len(places), 0),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 from tools.faults import plan
+from tools.faults.verdict import Rows, stream_differences
 from tools.oracle import compute
 
 PLACES = {"driver killed": ["edge1"], "broker killed": ["worker1", "worker2"], "partition": ["worker1", "worker2"]}
@@ -49,3 +51,26 @@ def test_closing_events_close_every_window_of_the_sales_and_none_of_their_own(tm
     watermark = max(window.window_start for window in of_closing) - plan.WATERMARK
     assert watermark >= last + plan.WINDOW - timedelta(minutes=15)
     assert min(window.window_end for window in of_closing) > watermark + timedelta(minutes=15)
+
+
+def test_every_loss_and_every_repetition_of_the_stream_is_found(tmp_path: Path) -> None:
+    last = plan.START + 500 * plan.STEP + plan.JITTER
+    (tmp_path / "sales.csv").write_text("".join(plan.make_sales(500, 1)))
+    (tmp_path / "closing.csv").write_text("".join(plan.make_closing(last, 1)))
+    truth = compute(tmp_path)
+    live = [{**window._asdict(), "revenue": str(window.revenue)} for window in truth.windows]
+    closed = [row for row, window in zip(live, truth.windows, strict=True) if window.window_end <= last + plan.WINDOW]
+    aside = [{"topic": "t", "partition": "0", "offset": str(offset)} for offset in range(truth.quarantined)]
+    assert truth.quarantined and len(closed) < len(live)
+
+    def differences(closed: Rows = closed, live: Rows = live, aside: Rows = aside) -> int:
+        return len(stream_differences(truth, last, closed=closed, live=live, aside=aside))
+
+    assert differences() == 0
+    assert differences(closed=closed[1:]) == 1
+    assert differences(closed=[*closed, closed[0]]) == 1
+    assert differences(closed=live) == len(live) - len(closed)
+    assert differences(live=live[:-1]) == 1
+    assert differences(live=[{**live[0], "revenue": str(truth.windows[0].revenue + Decimal("0.01"))}, *live[1:]]) == 1
+    assert differences(aside=aside[1:]) == 1
+    assert differences(aside=[*aside, aside[0]]) == 1

@@ -96,7 +96,9 @@ def test_batch_and_streaming_give_the_same_answer_and_lose_nothing(
     batch = collected(cleaning.clean(as_lines(spark, records)))
     assert [row.offset for row in batch] == list(range(len(records)))
     values = [json.dumps(record).encode() for record in records]
-    assert collected(clean_events(as_messages(spark, values))) == batch
+    # When an event came only the stream knows.
+    known = F.array_remove("reasons", "future_event")
+    assert collected(clean_events(as_messages(spark, values)).withColumn("reasons", known)) == batch
     for row in batch:
         assert set(row.reasons) <= set(cleaning.REASONS)
         if not row.reasons:

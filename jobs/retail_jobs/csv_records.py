@@ -21,6 +21,8 @@ from retail_jobs.cleaning import FIELDS, KNOWN_NAMES, LONGEST_LINE, canonical_fi
 from retail_jobs.storage import FileInfo, Storage
 
 SEPARATORS = (",", ";", "\t", "|")
+# The parser behind from_csv takes a NUL for the end of its input, so it sees a character that Unicode never assigns.
+NUL, MASK = "\0", "\ufdd0"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def parse_lines(lines: DataFrame, header: Header) -> DataFrame:
         "fields",
         F.when(F.octet_length("raw") > LONGEST_LINE, None)
         .when(~is_quoted, F.split("raw", re.escape(header.separator)))
-        .when(F.col("quoted.rest").isNull(), F.array(*[f"quoted.c{number}" for number in range(len(header.names))])),
+        .when(F.col("quoted.rest").isNull(), F.array(*[_unmasked(f"quoted.c{n}") for n in range(len(header.names))])),
     )
     fields = [(name, F.get("fields", F.lit(number))) for number, name in enumerate(header.names)]
     fault = (
@@ -107,7 +109,11 @@ def _from_csv(header: Header) -> Column:
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": "rest",
     }
-    return F.from_csv("raw", schema, options)
+    return F.from_csv(F.replace(F.col("raw"), F.lit(NUL), F.lit(MASK)), schema, options)
+
+
+def _unmasked(field: str) -> Column:
+    return F.replace(F.col(field), F.lit(MASK), F.lit(NUL))
 
 
 def _read_group(spark: SparkSession, header: Header, paths: list[str]) -> DataFrame:

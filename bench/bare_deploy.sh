@@ -1,9 +1,9 @@
 #!/bin/bash
 # The same work as `make lab`, as the shortest sequence of shell commands: no checks, no idempotence, no second chance.
 # It is what bench/deploy.py measures the lab against. Four hosts, 192.168.60.0/24; takes everything away at the end.
-# Usage: bare_deploy.sh FOLDER ARCHIVES INPUT RESULT   (a folder to make, the packed products, the CSVs, a file for the seconds)
+# Usage: bare_deploy.sh FOLDER ARCHIVES INPUT   (a folder to make, one archive of each product, the CSVs)
 set -euo pipefail
-folder=$1 archives=$2 input=$3 result=$4
+folder=$1 archives=$2 input=$3
 bridge=sfbare net=192.168.60
 hosts=(master1 worker1 worker2 edge1)
 declare -A address=([master1]=$net.11 [worker1]=$net.12 [worker2]=$net.13 [edge1]=$net.14) leader=()
@@ -66,7 +66,7 @@ for host in "${hosts[@]}"; do
     --hostname="$host" --network-bridge=$bridge --resolv-conf=off --link-journal=no </dev/null >"$folder/$host/log" 2>&1 &
   leader[$host]=$!
 done
-for host in "${hosts[@]}"; do timeout 60 bash -c "until ping -c 1 -W 1 ${address[$host]} >/dev/null 2>&1; do sleep 0.2; done"; done
+for host in "${hosts[@]}"; do answers "${address[$host]}" 22; done
 
 say "unpack"
 unpacking=()
@@ -179,4 +179,3 @@ daemon edge1 retail-batch retail "$submit /opt/retail-jobs/retail_jobs/batch.py"
 answers "${address[edge1]}" 5000
 answers "${address[master1]}" 18081
 say "ready"
-echo $SECONDS >"$result"

@@ -8,6 +8,7 @@ minutes; everything is taken away at the end.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -49,10 +50,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / ".cache") as name:
         folder = Path(name)
         checkout = clone(folder)
+        archives = folder / "archives"
+        archives.mkdir()
+        for row in json.loads((checkout / ".cache/artefacts/manifest.json").read_text()).values():
+            os.link(checkout / ".cache/artefacts" / row["file"], archives / row["file"])
         make = ("make", f"INVENTORY={lab.inventory}")
         bare = timed(
-            "bare shell", ROOT / "bench/bare_deploy.sh", folder / "bare", checkout / ".cache/artefacts",
-            ROOT / "data/input", folder / "seconds",
+            "bare shell", ROOT / "bench/bare_deploy.sh", folder / "bare", archives, ROOT / "data/input",
         )  # fmt: skip
         try:
             first = timed("make lab", *make, "lab", folder=checkout)

@@ -25,7 +25,7 @@ say() { printf '%4d s  %s\n' $SECONDS "$*"; }
 on() {  # on HOST COMMAND: in the host's namespaces, as root
   local pid
   pid=$(pgrep --parent "${leader[$1]}" | head -n 1)
-  nsenter --target "$pid" --mount --uts --ipc --net --pid --root --wd=/ /bin/bash -euo pipefail -c "$2"
+  nsenter --target "$pid" --mount --uts --ipc --net --pid --root /bin/bash -euo pipefail -c "cd /; $2"
 }
 daemon() {  # daemon HOST NAME USER COMMAND [OPTION...]: run it under the systemd of the host
   local host=$1 name=$2 user=$3 command=$4
@@ -130,8 +130,8 @@ CONF
 done
 
 say "format"
-hadoop="/usr/bin/java -cp /etc/hadoop:/opt/hadoop:/opt/hadoop/lib/* -XX:+UseSerialGC"
-kafka="/usr/bin/java -cp /opt/kafka/libs/* -XX:+UseSerialGC"
+hadoop="/usr/bin/java -cp '/etc/hadoop:/opt/hadoop:/opt/hadoop/lib/*' -XX:+UseSerialGC"
+kafka="/usr/bin/java -cp '/opt/kafka/libs/*' -XX:+UseSerialGC"
 on master1 "runuser -u hdfs -- $hadoop org.apache.hadoop.hdfs.server.namenode.NameNode -format -nonInteractive" \
   >"$folder/format.log" 2>&1
 for host in master1 worker1 worker2; do

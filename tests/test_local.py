@@ -47,4 +47,4 @@ def test_local_mode_needs_neither_cluster_nor_root(tmp_path: Path) -> None:
             process.wait(timeout=60)
     with (tmp_path / "analysis_csv" / "daily_revenue.csv").open() as file:
         assert compare(daily_revenue(ROOT / "data" / "input"), list(csv.DictReader(file))) == []
-    assert not run("pgrep", "--session", str(process.pid), check=False).output, "processes are left"
+    wait_for("no process is left", lambda: not run("pgrep", "--session", str(process.pid), check=False).output, 30)

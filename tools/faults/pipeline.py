@@ -234,7 +234,7 @@ class Pipeline:
             return True
 
         self.wait("a whole cluster", whole)
-        before = self._ends()
+        before = self.wait("the ends of the topics", self._ends)
         self.wait(
             "new sales in the live windows",
             lambda: all(now > then for now, then in zip(self._ends(), before, strict=True)),

@@ -159,7 +159,9 @@ say "wait until ready"
 for port in 8020 9092 8080; do answers "${address[master1]}" $port; done
 for host in worker1 worker2; do for port in 9866 9092 8081; do answers "${address[$host]}" $port; done; done
 fs="$hadoop org.apache.hadoop.fs.FsShell"
-on master1 "runuser -u hdfs -- $fs -mkdir -p /data/input /spark-events /tmp && runuser -u hdfs -- $fs -chmod 1777 /data /data/input /spark-events /tmp" 2>>"$folder/format.log"
+on master1 "as='runuser -u hdfs --'; \$as $fs -mkdir -p /data/input /data/output/analysis_parquet /spark-events /tmp
+  \$as $fs -chmod 1777 /spark-events /tmp; \$as $fs -chown -R retail /data
+  \$as $hadoop org.apache.hadoop.hdfs.tools.DFSAdmin -allowSnapshot /data/output/analysis_parquet" >>"$folder/format.log" 2>&1
 daemon master1 spark-history-server spark "$spark org.apache.spark.deploy.history.HistoryServer"
 topics="$kafka org.apache.kafka.tools.TopicCommand --bootstrap-server master1:9092 --create --partitions 3 --replication-factor 3"
 on master1 "$topics --topic sales; $topics --topic product_revenue --config cleanup.policy=compact" >>"$folder/format.log" 2>&1

@@ -2,8 +2,8 @@
 
     python -m bench.deploy
 
-Works in a fresh clone with the downloads and archives of this checkout, beside a lab that runs. Takes root and some five
-minutes; everything is taken away at the end.
+Works in a fresh clone with the downloads and archives of this checkout, beside a lab that runs. Takes root and some
+five minutes; everything is taken away at the end.
 """
 
 from __future__ import annotations

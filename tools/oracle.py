@@ -11,8 +11,8 @@ zone means UTC) or yyyyMMdd; a blank amount is quantity times unit price; a blan
 Quarantined are rows with another number of fields than the header, without usable date, with unusable or
 negative amount, with a product of more than 1000 characters, and orders that say something else than an
 earlier row of the same file. The same order again with the same content counts once; other content in a
-later file (by name) replaces what the earlier file said. A
-window is one hour (UTC) and begins every 15 minutes; the same orders count in it.
+later file (by name) replaces what the earlier file said. A window is one hour (UTC) and begins every 15
+minutes; the same orders count in it.
 """
 
 from __future__ import annotations

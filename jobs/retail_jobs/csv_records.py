@@ -74,7 +74,7 @@ def parse_lines(lines: DataFrame, header: Header) -> DataFrame:
     if not header.is_known:
         nothing = [F.lit(None).cast("string").alias(field) for field in FIELDS]
         return lines.select(*nothing, _kept_text(), F.lit("unknown_header").alias("fault"), *carried)
-    # The parser behind from_csv costs four times what a plain split costs: only lines with a quote pay for it.
+    # The parser behind from_csv costs more than a plain split: only lines with a quote pay for it.
     is_quoted = F.contains("raw", F.lit('"'))
     parsed = lines.where(F.col("raw") != header.line).withColumn(
         "quoted", F.when(is_quoted & (F.octet_length("raw") <= LONGEST_LINE), _from_csv(header))

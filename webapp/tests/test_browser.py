@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from retail_webapp import answers
 from retail_webapp.envelope import Answer
 from retail_webapp.filters import Filters
@@ -18,22 +18,14 @@ from retail_webapp.sources.jobs import Jobs, LastRun, units_of
 from retail_webapp.sources.report import Report, State
 from retail_webapp.sources.windows import Window, newest_first
 
+from tests.browser import browser as chromium
+
 from .samples import MILK, MONTH, QUARANTINED, REPORT, SHOWN, SOAP, Publisher, publish_month, write_quarantine
 from .serving import WEBAPP, serving
 
 OUTPUT = Path(__file__).parent / "output"
 CHART = WEBAPP / "retail_webapp/static/vendor/chart.umd.min.js"
 CHROMIUM = shutil.which("chromium")
-CHROMIUM_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 pytestmark = [
     pytest.mark.filterwarnings("error"),
@@ -59,10 +51,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Visit:

@@ -30,7 +30,6 @@ def main(source: Path, target: str) -> None:
         if f"{path.name} {path.stat().st_size}" not in stored or put_before.get(path.name) != digest
     ]
     if new:
-        hdfs_dfs("-mkdir", "-p", target)
         hdfs_dfs("-put", "-f", *map(str, new), target)
         memory.write_text(json.dumps({path.name: digest for path, digest in here.items()}))
         print(*(path.name for path in new))

@@ -61,7 +61,7 @@ quarantine: setup ## records that could not be used: how many, why, examples
 .PHONY: ssh
 ssh: ## a shell on a host: make ssh HOST=edge1
 	@test -n "$(HOST)" || { echo "Which host? make ssh HOST=edge1" >&2; exit 1; }
-	@exec ssh -F $(LAB)/ssh_config $(HOST)
+	@exec ssh -F $(firstword $(wildcard $(INVENTORY)/ssh.cfg) $(LAB)/ssh_config) $(HOST)
 
 ##@ Jobs
 

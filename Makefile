@@ -89,7 +89,7 @@ site: setup
 	$(call step,Deploy,ansible-playbook ansible/site.yml)
 
 .PHONY: deploy
-deploy: artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere
+deploy: check-hosts artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere
 
 .PHONY: base hdfs kafka spark jobs producer dashboard
 base: ## names, journal, Java on every host
@@ -111,6 +111,12 @@ setup: ## install the Debian packages and Python tools that the verbs need
 .PHONY: preflight
 preflight: setup ## do inventory and input make sense, does the lab fit on this machine?
 	@python -m tools.preflight all $(INVENTORY)
+
+.PHONY: check-hosts
+check-hosts: setup ## can hosts that exist become the cluster? one table of what to mend; part of `make deploy`
+	@python -m tools.preflight inventory $(INVENTORY)
+	@python -m tools.preflight input $(INVENTORY)
+	$(call step,Look at the hosts,ansible-playbook ansible/preflight.yml)
 
 .PHONY: artefacts
 artefacts: setup ## fetch, pack and verify what the hosts receive
@@ -149,7 +155,7 @@ unit: setup-test artefacts ## unit tests of the packages and tools, the dashboar
 
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks
-	@python -m tests.labs mini molecule 192.168.58 20000
+	@python -m tests.labs mini molecule 192.168.58 20000 --mirror mini1
 	@molecule destroy -s default  # what an interrupted run left
 	$(call step,Molecule,ANSIBLE_INVENTORY=tests/output/molecule/molecule$(comma).lab/molecule/inventory.yml \
 	  molecule test -s default -s hdfs -s kafka -s spark -s retail)

@@ -99,8 +99,10 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("network")
     parser.add_argument("port_offset", type=int)
+    parser.add_argument("--mirror", default="", help="host that is the mirror of the archives")
     options = parser.parse_args()
-    print(derive(options.profile, options.name, options.network, options.port_offset).inventory)
+    variables = {"product_mirror": options.mirror}
+    print(derive(options.profile, options.name, options.network, options.port_offset, variables).inventory)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ from tools.terminal import Problem, console, run
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADROOM_MIB = 512  # for Ansible and the rest of the machine, beside what the hosts may use
-HOST_DISK_MIB = 1536  # products unpacked, logs and data of one host
+BASE_DEFAULTS: dict[str, Any] = yaml.safe_load((ROOT / "roles/base/defaults/main.yml").read_text())
+HOST_DISK_MIB: int = BASE_DEFAULTS["base_disk_mib"]
 SHARED_DISK_MIB = 4096  # base tree, downloads, archives and Python tools
 KEPT_DISK_MIB = 1024  # what a lab that was made before still needs to run
 
@@ -119,6 +120,7 @@ def inventory_objections(inventory: Inventory, known: frozenset[str]) -> Iterato
     """
     yield from _unknown_variables(inventory, known)
     yield from _groups(inventory)
+    yield from _mirror(inventory)
     yield from _hosts(inventory)
 
 
@@ -157,6 +159,12 @@ def _groups(inventory: Inventory) -> Iterator[str]:
             f"Group kafka_controller has {len(controllers)} hosts ({', '.join(controllers)}). An even number "
             "bears no more failures than one less: take 1, 3 or 5."
         )
+
+
+def _mirror(inventory: Inventory) -> Iterator[str]:
+    edge = inventory.groups.get("edge", [])
+    for name in sorted({variables.get("product_mirror") or "" for variables in inventory.hosts.values()} - {"", *edge}):
+        yield f"product_mirror is {name}, which is no host of the group edge. Name {' or '.join(edge)} there."
 
 
 def _hosts(inventory: Inventory) -> Iterator[str]:

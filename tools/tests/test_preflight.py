@@ -42,7 +42,7 @@ def objections(inventory: Inventory) -> list[str]:
     return list(preflight.inventory_objections(inventory, KNOWN))
 
 
-@pytest.mark.parametrize("name", ["lab", "mini"])
+@pytest.mark.parametrize("name", ["byo", "lab", "mini"])
 def test_our_own_inventories_pass(name: str) -> None:
     assert objections(Inventory.load(preflight.ROOT / "inventories" / name)) == []
 
@@ -103,6 +103,15 @@ def test_what_is_not_available_yet_is_refused(make: Make, group: str) -> None:
     (found,) = objections(make(put(group, "master1", "worker1")))
     assert f"Group {group} has 2 hosts" in found
     assert "leave one" in found
+
+
+def test_the_mirror_is_the_edge_host(make: Make) -> None:
+    (found,) = objections(make(product_mirror="worker1"))
+    assert "product_mirror is worker1, which is no host of the group edge. Name edge1" in found
+
+
+def test_a_mirror_on_the_edge_host_is_fine(make: Make) -> None:
+    assert objections(make(product_mirror="edge1")) == []
 
 
 def test_addresses(make: Make) -> None:

@@ -23,11 +23,11 @@ from datetime import UTC, datetime
 from py4j.protocol import Py4JJavaError
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from retail_jobs import cleaning, merging, publication
-from retail_jobs.csv_records import Header, read_headers, read_records
+from retail_jobs.csv_records import Header, read_headers, read_order_ids, read_records
 from retail_jobs.errors import JobError
 from retail_jobs.lock import Lock, hold
 from retail_jobs.products import FILE_NAME as PRODUCTS_FILE
@@ -63,6 +63,14 @@ ANALYSIS_SCHEMA = (
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
 CSV_HEADER = ",".join(cleaning.FIELDS)
 DAY_FILE = "part-0.parquet"
+ASIDE = "order_date=__HIVE_DEFAULT_PARTITION__"
+"""Where rows without a day go."""
+ASIDE_SCHEMA = (
+    TRANSACTIONS_SCHEMA.replace(", order_date date", "")
+    + ", raw string, reasons array<string>, block bigint, row bigint"
+)
+KEYS_BYTES = 8_000_000
+"""Input whose orders one task counts."""
 MOST_FILES = 10
 """Files in which the transactions of one day lie at most before they are put together."""
 INPUT_ENDINGS = (".csv", ".csv.gz")
@@ -190,9 +198,9 @@ class Batch:
 class Step:
     """The work on one set of new files, from reading to publication.
 
-    The lines are read and split three times, which costs less than keeping them: for the keys of the orders; for the
-    few rows that need a second look, because they are not clean or their order comes again; and for all other
-    rows, which go straight into files of their days.
+    The lines are read twice: for the keys of the orders, of which only those that come again are kept; then all rows
+    are cleaned and written, most of them straight into files of their days. The few that need a second look, because
+    they are not clean or their order comes again, go aside into a partition of their own in the same pass.
     """
 
     batch: Batch
@@ -265,36 +273,74 @@ class Step:
         self, plan: Plan, groups: dict[Header, list[FileInfo]], files: list[FileInfo]
     ) -> tuple[set[str], set[str]]:
         """Stage everything that the files bring; see `_stage_days` for what is returned."""
-        began = time.monotonic()
         records, stored = read_records(self.spark, groups), self.batch.read_transactions()
         if self.fresh:
             stored = stored.where("false")
-        orders = merging.count_orders(records, stored).persist()
-        read = orders.agg(F.sum("rows")).collect()[0][0] or 0
-        log.info("read: %d rows of %d files in %.1f s", read, len(files), time.monotonic() - began)
-        again = orders.where("key is not null").select("key", F.lit(True).alias("again"))
+        again, said = self._find_again(read_order_ids(self.spark, groups), stored, files)
+        staged = f"{self.staging}/transactions"
+        read = self._stage_rows(records, again, staged)
 
-        cleaned = cleaning.clean(records).withColumn("key", merging.order_key())
-        second_look = ~cleaning.is_clean() | F.col("again").isNotNull()
-        aside = cleaned.join(again, "key", "left").where(second_look).drop("key", "again").persist()
+        aside = self._read_aside(f"{staged}/{ASIDE}")
         outcome = merging.judge(aside, self._file_order(files)).persist()
-        judged = self._count(read, outcome)
+        self._count(read, outcome)
         self._stage_quarantine(plan, outcome)
 
-        said = stored.withColumn("key", merging.order_key()).join(again, "key", "left_semi")
+        said = said.join(again, "key", "left_semi")
         changed = merging.changes(outcome.where(F.col("verdict") == merging.KEPT), said).persist()
-        plain = cleaned.where(cleaning.is_clean()).join(again, "key", "left_anti")
-        days = self._stage_days(plan, plain, changed, stored, read - judged)
-        for frame in (orders, aside, outcome, changed):
+        days = self._stage_days(plan, staged, changed, stored)
+        for frame in (again, outcome, changed):
             frame.unpersist()
         return days
 
-    def _count(self, read: int, outcome: DataFrame) -> int:
-        """Count what a second look found; return how many rows that were."""
-        report, judged = self.report, 0
+    def _find_again(self, orders: DataFrame, stored: DataFrame, files: list[FileInfo]) -> tuple[DataFrame, DataFrame]:
+        """The keys of orders that come again, in the new rows or after stored ones; and where stored ones may be."""
+        began = time.monotonic()
+        partitions = max(8, sum(file.length for file in files) // KEYS_BYTES)
+        if self.fresh:
+            again, said = merging.count_orders(orders, partitions).where("count > 1"), stored
+        else:
+            # Shops number their orders, so few files hold orders of the same range: Parquet skips the others.
+            span = Observation()
+            bounds = F.min("order_id").alias("first"), F.max("order_id").alias("last")
+            counted = merging.count_orders(orders.observe(span, *bounds), partitions).persist()
+            log.info("found: %d orders", counted.count())
+            said = stored.where(F.col("order_id").between(F.lit(span.get["first"]), F.lit(span.get["last"])))
+            again = counted.where("count > 1").unionByName(
+                counted.join(said.select(merging.order_key().alias("key")), "key", "left_semi")
+            )
+        again = again.select("key").distinct().persist()
+        # Their number is known before the join with them is planned.
+        log.info("looked for orders that come again: %d, in %.1f s", again.count(), time.monotonic() - began)
+        return again, said.withColumn("key", merging.order_key())
+
+    def _stage_rows(self, records: DataFrame, again: DataFrame, folder: str) -> int:
+        """Clean all rows and write them by day, those that need a second look aside; return how many there are."""
+        began, counted = time.monotonic(), Observation()
+        cleaned = cleaning.clean(records).withColumn("key", merging.order_key())
+        marked = cleaned.join(again.withColumn("again", F.lit(True)), "key", "left").observe(
+            counted, F.count(F.lit(1)).alias("rows")
+        )
+        plain = cleaning.is_clean() & F.col("again").isNull()
+        marked.select(
+            *[name for name in COLUMNS if name != "order_date"],
+            *[F.when(~plain, F.col(name)).alias(name) for name in ("raw", "reasons", "block", "row")],
+            F.when(plain, F.col("order_date")).alias("order_date"),
+        ).write.partitionBy("order_date").parquet(folder)
+        rows = int(counted.get["rows"])
+        log.info("read: %d rows in %.1f s", rows, time.monotonic() - began)
+        return rows
+
+    def _read_aside(self, folder: str) -> DataFrame:
+        """The rows that need a second look."""
+        rows = self.spark.read.schema(ASIDE_SCHEMA)
+        aside = rows.parquet(folder) if self.storage.exists(folder) else self.spark.createDataFrame([], ASIDE_SCHEMA)
+        return aside.withColumn("order_date", F.to_date("order_time"))
+
+    def _count(self, read: int, outcome: DataFrame) -> None:
+        """Count what a second look found."""
+        report = self.report
         report.rows_read += read
         for verdict, reasons, rows in outcome.groupBy("verdict", "reasons").count().collect():
-            judged += rows
             if reasons:
                 report.add_reasons(reasons, rows)
             report.repeated += rows if verdict == merging.REPEAT else 0
@@ -305,7 +351,6 @@ class Step:
             log.info("quarantine: %d rows, %s (%s)", rows, reason, cleaning.REASONS[reason])
         if report.repeated or report.corrected:
             log.info("same order again: %d repeats, %d corrected by a later file", report.repeated, report.corrected)
-        return judged
 
     def _stage_quarantine(self, plan: Plan, outcome: DataFrame) -> None:
         if not self.report.quarantined:
@@ -316,37 +361,24 @@ class Step:
         for part in self.storage.files(folder):
             plan.moves.append((part.path, f"{self.batch.quarantine}/part-{self.number:09d}.parquet"))
 
-    def _stage_days(
-        self, plan: Plan, plain: DataFrame, changed: DataFrame, stored: DataFrame, expected: int
-    ) -> tuple[set[str], set[str]]:
+    def _stage_days(self, plan: Plan, staged: str, changed: DataFrame, stored: DataFrame) -> tuple[set[str], set[str]]:
         """Prepare the transactions and the aggregate of every day that changes.
 
         Args:
             plan: takes what is to be moved and removed.
-            plain: clean rows of orders that come once.
+            staged: folder with the clean rows of orders that come once, by day.
             changed: of the other orders the rows that count, with old_date.
             stored: the transactions published so far.
-            expected: how many plain rows there are.
 
         Returns:
             The days of which no stored file stays, and the days that have rows now, of all that are touched.
-
-        Raises:
-            JobError: there are more or fewer.
         """
-        staged = f"{self.staging}/transactions"
-        # Every task writes a file per day, and there are few changed rows.
-        rows = plain.select(*COLUMNS).unionByName(changed.select(*COLUMNS).coalesce(1))
-        rows.write.partitionBy("order_date").parquet(staged)
-        moved = {row.old_date: row["count"] for row in changed.groupBy("old_date").count().collect()}
-        found = self.batch.read_transactions(staged).count() - sum(moved.values())
-        if found != expected:
-            raise JobError(
-                f"of {expected} clean rows {found} were written, so the input has changed meanwhile: "
-                "nothing is published, start the batch again"
-            )
-        days = {_day(path) for path in self.storage.folders(staged)}
-        moved.pop(None, None)
+        moved = {row.old_date for row in changed.groupBy("old_date").count().collect()}
+        if moved:
+            rows = changed.select(*COLUMNS).coalesce(1)
+            rows.write.mode("append").partitionBy("order_date").parquet(staged)
+        days = {_day(path) for path in self.storage.folders(staged)} - {_day(ASIDE)}
+        moved.discard(None)
         rewritten = {f"{day:%Y-%m-%d}" for day in moved} | self._crowded(days)
         touched = days | rewritten
         unchanged = stored.where(F.col("order_date").isin(sorted(touched - rewritten)))
@@ -357,7 +389,8 @@ class Step:
             for day in sorted(rewritten):
                 old = self.storage.files(f"{self.batch.transactions}/order_date={day}")
                 plan.deletes += [file.path for file in old]
-        for number, part in enumerate(self.storage.files(staged, recursive=True)):
+        parts = [part for part in self.storage.files(staged, recursive=True) if _day(part.folder) != _day(ASIDE)]
+        for number, part in enumerate(parts):
             target = f"{self.batch.transactions}/order_date={_day(part.folder)}"
             plan.moves.append((part.path, f"{target}/part-{self.number:09d}-{number:05d}.parquet"))
 
@@ -365,7 +398,7 @@ class Step:
         plan.state.products = catalogue.digest
         if not touched:
             return rewritten, set()
-        transactions = self.batch.read_transactions(staged).unionByName(unchanged)
+        transactions = self.batch.read_transactions(staged).where("order_date is not null").unionByName(unchanged)
         return rewritten, self._stage_analysis(plan, transactions, catalogue)
 
     def _crowded(self, days: set[str]) -> set[str]:

@@ -77,7 +77,7 @@ def canonical_fields(columns: Iterable[tuple[str, Column]]) -> list[Column]:
     """
     found = [(normalise_name(name), column) for name, column in columns]
     return [
-        _first_filled([column for alias in aliases for name, column in found if name == alias]).alias(field)
+        first_filled([column for alias in aliases for name, column in found if name == alias]).alias(field)
         for field, aliases in ALIASES.items()
     ]
 
@@ -153,7 +153,8 @@ def quarantined(records: DataFrame, run_id: str) -> DataFrame:
     )
 
 
-def _first_filled(columns: Sequence[Column]) -> Column:
+def first_filled(columns: Sequence[Column]) -> Column:
+    """The first of some texts that is not blank, without the blanks around it; null when there is none."""
     filled = [F.nullif(F.trim(column), F.lit("")) for column in columns]
     return F.coalesce(*filled) if filled else F.lit(None).cast("string")
 

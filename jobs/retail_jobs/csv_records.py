@@ -17,7 +17,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from retail_jobs.cleaning import FIELDS, KNOWN_NAMES, LONGEST_LINE, canonical_fields, normalise_name
+from retail_jobs.cleaning import FIELDS, KNOWN_NAMES, LONGEST_LINE, canonical_fields, first_filled, normalise_name
 from retail_jobs.storage import FileInfo, Storage
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -63,7 +63,16 @@ def read_records(spark: SparkSession, groups: dict[Header, list[FileInfo]]) -> D
 
     Where: `source` is the file, `block` and `row` give the order of its lines (not their numbers).
     """
-    parts = [_read_group(spark, header, [file.path for file in files]) for header, files in groups.items()]
+    parts = [parse_lines(_read_lines(spark, files), header) for header, files in groups.items()]
+    return reduce(DataFrame.unionByName, parts)
+
+
+def read_order_ids(spark: SparkSession, groups: dict[Header, list[FileInfo]]) -> DataFrame:
+    """The `order_id` of every record that may turn out clean, as `read_records` has it, at a third of its cost.
+
+    Of a malformed line it may be any field.
+    """
+    parts = [_order_ids(_read_lines(spark, files), header) for header, files in groups.items()]
     return reduce(DataFrame.unionByName, parts)
 
 
@@ -83,7 +92,10 @@ def parse_lines(lines: DataFrame, header: Header) -> DataFrame:
         "fields",
         F.when(F.octet_length("raw") > LONGEST_LINE, None)
         .when(~is_quoted, F.split("raw", re.escape(header.separator)))
-        .when(F.col("quoted.rest").isNull(), F.array(*[_unmasked(f"quoted.c{n}") for n in range(len(header.names))])),
+        .when(
+            F.col("quoted.rest").isNull(),
+            F.array(*[_unmasked(F.col(f"quoted.c{n}")) for n in range(len(header.names))]),
+        ),
     )
     fields = [(name, F.get("fields", F.lit(number))) for number, name in enumerate(header.names)]
     fault = (
@@ -112,12 +124,23 @@ def _from_csv(header: Header) -> Column:
     return F.from_csv(F.replace(F.col("raw"), F.lit(NUL), F.lit(MASK)), schema, options)
 
 
-def _unmasked(field: str) -> Column:
-    return F.replace(F.col(field), F.lit(MASK), F.lit(NUL))
+def _unmasked(field: Column) -> Column:
+    return F.replace(field, F.lit(MASK), F.lit(NUL))
 
 
-def _read_group(spark: SparkSession, header: Header, paths: list[str]) -> DataFrame:
-    lines = spark.read.text([_literal(path) for path in paths]).select(
+def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
+    places = [number for number, name in enumerate(header.names) if normalise_name(name) == "order_id"]
+    if len(places) != 1:
+        return parse_lines(lines, header).select("order_id")
+    separator = header.separator
+    plain = F.substring_index(F.substring_index("raw", separator, places[0] + 1), separator, -1)
+    quoted = F.when(F.octet_length("raw") <= LONGEST_LINE, _unmasked(_from_csv(header)[f"c{places[0]}"]))
+    text = F.when(F.contains("raw", F.lit('"')), quoted).otherwise(plain)
+    return lines.where(F.col("raw") != header.line).select(first_filled([text]).alias("order_id"))
+
+
+def _read_lines(spark: SparkSession, files: list[FileInfo]) -> DataFrame:
+    return spark.read.text([_literal(file.path) for file in files]).select(
         F.when(F.is_valid_utf8("value"), F.col("value"))
         .otherwise(F.decode(F.col("value").cast("binary"), "ISO-8859-1"))
         .alias("raw"),
@@ -125,7 +148,6 @@ def _read_group(spark: SparkSession, header: Header, paths: list[str]) -> DataFr
         F.col("_metadata.file_block_start").alias("block"),
         F.monotonically_increasing_id().alias("row"),
     )
-    return parse_lines(lines, header)
 
 
 def _literal(path: str) -> str:

@@ -22,25 +22,16 @@ def order_key() -> Column:
     return F.when(F.col("order_id").isNotNull(), F.xxhash64("order_id"))
 
 
-def count_orders(new: DataFrame, stored: DataFrame | None = None) -> DataFrame:
-    """How many new rows there are, and the keys of orders that must be looked at because they may come again.
-
-    Most orders come once: only their keys are compared here, and only the others are ever sorted.
+def count_orders(new: DataFrame, partitions: int) -> DataFrame:
+    """How many rows there are of every order: key (`order_key`) and count.
 
     Args:
         new: rows with order_id.
-        stored: rows with order_id that were published so far.
-
-    Returns:
-        key and rows: one line for every key that comes more than once, and one without key for all other rows.
+        partitions: how many parts to count in.
     """
-    keys = new.select(order_key().alias("key"), F.lit(1).alias("new"))
-    if stored is not None:
-        keys = keys.unionAll(stored.select(order_key().alias("key"), F.lit(0).alias("new")))
+    keys = new.select(order_key().alias("key")).where("key is not null")
     # One row per key comes out of nearly every row that goes in: counting ahead of the shuffle would only cost.
-    counted = keys.repartition("key").groupBy("key").agg(F.sum("new").alias("rows"), F.count("*").alias("all"))
-    again = F.when((F.col("all") > 1) & (F.col("rows") > 0), F.col("key"))
-    return counted.groupBy(again.alias("key")).agg(F.sum("rows").alias("rows"))
+    return keys.repartition(partitions, "key").groupBy("key").count()
 
 
 def judge(rows: DataFrame, file_order: DataFrame) -> DataFrame:

@@ -203,7 +203,7 @@ def test_a_name_that_stands_twice(caller: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"profile": "classroom"}, "There is no profile classroom. Take one of: lab, mini"),
+        ({"profile": "classroom"}, "There is no profile classroom. Take one of: byo, lab, mini"),
         ({"workers": "1"}, "has 2 workers and 1 are asked for"),
         ({"workers": "2", "profile": "mini"}, "has no worker1"),
         ({"allowed_networks": '["10.0.0.0/8"]'}, "10.0.0.0/8 of allowed_networks overlaps the private network"),

@@ -112,10 +112,13 @@ setup: ## install the Debian packages and Python tools that the verbs need
 preflight: setup ## do inventory and input make sense, does the lab fit on this machine?
 	@python -m tools.preflight all $(INVENTORY)
 
-.PHONY: check-hosts
-check-hosts: setup ## can hosts that exist become the cluster? one table of what to mend; part of `make deploy`
+.PHONY: check-inventory
+check-inventory: setup ## do inventory and input make sense, wherever the hosts are?
 	@python -m tools.preflight inventory $(INVENTORY)
 	@python -m tools.preflight input $(INVENTORY)
+
+.PHONY: check-hosts
+check-hosts: check-inventory ## can hosts that exist become the cluster? one table of what to mend; part of `make deploy`
 	$(call step,Look at the hosts,ansible-playbook ansible/preflight.yml)
 
 .PHONY: artefacts

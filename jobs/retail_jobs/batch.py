@@ -123,8 +123,8 @@ class Batch:
         state = publication.load_state(self.storage, self.home)
         if state.publication:
             publication.show(self.storage, self.analysis, state.publication)
-        warn_about_changes(state, inputs, self.full_refresh)
-        generation = state.generation if state.generation and not self.full_refresh else self.report.run_id
+        anew = self.full_refresh or must_read_again(state, inputs)
+        generation = state.generation if state.generation and not anew else self.report.run_id
         self._read_new_files(lock, generation)
         self._refresh_categories(lock, publication.load_state(self.storage, self.home))
         for folder in self.storage.folders(f"{self.home}/checkpoints"):
@@ -450,12 +450,32 @@ def find_inputs(storage: Storage, folder: str) -> list[FileInfo]:
     return inputs
 
 
-def warn_about_changes(state: State, inputs: list[FileInfo], full_refresh: bool) -> None:
-    """Say which files are not any more what an earlier run has read."""
-    seen = state.files
-    changed = [file.name for file in inputs if file.path in seen and seen[file.path].length != file.length]
-    if changed and not full_refresh:
-        log.warning("changed since they were read: %s; --full-refresh reads all files again", ", ".join(changed))
+def must_read_again(state: State, inputs: list[FileInfo]) -> bool:
+    """Whether a file is not any more what an earlier run has read, one that was copied slowly for instance.
+
+    What it said then cannot be told from what others said, so all files are read again; unless some of them are gone,
+    whose transactions would go, too.
+    """
+    sizes = {file.path: file.length for file in inputs}
+    changed = [path for path, seen in state.files.items() if path in sizes and sizes[path] != seen.length]
+    if not changed:
+        return False
+    gone = [path for path in state.files if path not in sizes]
+    if gone:
+        log.warning(
+            "changed since they were read: %s; nothing is read again, because what came from files that are gone would "
+            "be lost (%s): bring them back, or start the batch with --full-refresh",
+            names(changed),
+            names(gone),
+        )
+        return False
+    log.warning("changed since they were read: %s; all files are read again", names(changed))
+    return True
+
+
+def names(paths: list[str]) -> str:
+    """File names for a message."""
+    return ", ".join(path.rsplit("/", 1)[-1] for path in paths)
 
 
 def require_unchanged(storage: Storage, files: list[FileInfo]) -> None:

@@ -112,6 +112,32 @@ def test_a_full_refresh_gives_the_same_result(shop: Shop) -> None:
     assert [row["reasons"] for row in shop.quarantine()] == [["unreadable_date"]]
 
 
+def test_a_file_that_was_completed_after_a_run_is_read_again(shop: Shop) -> None:
+    rows = "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n"
+    rows += "2,2025-09-02,S1,Bonn,Tea,1,2.50,2.50\n"
+    shop.add("a.csv", HEADER + rows[:-3])
+    shop.add("b.csv", HEADER + "3,2025-09-03,S1,Bonn,Tea,1,4.00,4.00\n")
+    shop.run()
+    assert [row["revenue"] for row in shop.rows()] == ["2.00", "2.00", "4.00"]
+    shop.add("a.csv", HEADER + rows)
+    shop.run()
+    assert [row["revenue"] for row in shop.rows()] == ["2.00", "2.50", "4.00"]
+    assert shop.run()["result"] == "nothing new"
+
+
+def test_a_changed_file_does_not_cost_what_came_from_files_that_are_gone(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.add("a.csv", HEADER + "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")
+    shop.add("b.csv", HEADER + "2,2025-09-02,S1,Bonn,Tea,1,2.00,2.00\n")
+    shop.run()
+    (shop.root / "input" / "a.csv").unlink()
+    shop.add("b.csv", HEADER + "2,2025-09-02,S1,Bonn,Tea,1,2.00,3.00\n\n")
+    shop.run()
+    assert [row["revenue"] for row in shop.rows()] == ["1.00", "2.00"]
+    assert "would be lost (a.csv): bring them back" in caplog.text
+
+
 def test_a_file_with_no_known_column_is_named_and_its_rows_are_kept(shop: Shop) -> None:
     shop.add("good.csv", HEADER + "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")
     shop.add("other.csv", "colour,weight\nred,3\n")

@@ -93,14 +93,15 @@ def down(lab: Lab, steps: Path | None) -> Progress:
 
 
 def destroy(lab: Lab, steps: Path | None) -> Progress:
-    """Shut the lab down and delete everything that belongs to it."""
+    """End the hosts at once and delete everything that belongs to the lab."""
     _require_root()
     progress = Progress(steps)
     if not lab.home.is_dir():
         _clear_leftovers(lab, progress)
         return progress
     with _exclusive(lab.home):
-        _stop(lab, progress)
+        # Nothing of them stays: daemons that wait for each other while they stop would only take minutes.
+        _stop(lab, progress, patience=0)
         access.forget(lab)
         remove_tree(lab.home)
         progress.change(f"{lab.home} deleted")
@@ -324,23 +325,24 @@ def _start_keeper(lab: Lab) -> subprocess.Popen[bytes] | None:
         )  # fmt: skip
 
 
-def _stop(lab: Lab, progress: Progress) -> None:
+def _stop(lab: Lab, progress: Progress, patience: float = SHUTDOWN_PATIENCE) -> None:
     state = _state(lab)
     keeper = state.get("keeper") if state else None
     if alive(keeper):
         assert keeper is not None
         access.close_connections(lab)
-        progress.change("shutting the hosts down")
-        os.kill(int(keeper["pid"]), signal.SIGTERM)
-        for _ in wait_steps(SHUTDOWN_PATIENCE + 20):
-            if not alive(keeper):
-                break
-        else:
+        if patience:
+            progress.change("shutting the hosts down")
+            os.kill(int(keeper["pid"]), signal.SIGTERM)
+            for _ in wait_steps(patience + 20):
+                if not alive(keeper):
+                    break
+        if alive(keeper):
             os.kill(int(keeper["pid"]), signal.SIGKILL)
-    _clear_leftovers(lab, progress)
+    _clear_leftovers(lab, progress, patience)
 
 
-def _clear_leftovers(lab: Lab, progress: Progress) -> None:
+def _clear_leftovers(lab: Lab, progress: Progress, patience: float = SHUTDOWN_PATIENCE) -> None:
     """Undo whatever a lab has left on this machine, in whatever state it was left."""
     access.close_connections(lab)
     if systemd_runs_here():
@@ -350,8 +352,8 @@ def _clear_leftovers(lab: Lab, progress: Progress) -> None:
         folders += [mount / lab.unit for mount in cgroup_roots()]
     if cgroup_members(folders):
         # Hosts whose keeper died are shutting down by themselves.
-        progress.change("waiting for hosts without a keeper to end")
-        kill_cgroups(folders, SHUTDOWN_PATIENCE)
+        progress.change("waiting for hosts without a keeper to end" if patience else "ending the hosts")
+        kill_cgroups(folders, patience)
     remove_cgroups(folders)
     if mounts_below(lab.home):
         unmount_below(lab.home)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TypeVar
 
 import pytest
@@ -36,14 +36,19 @@ class Result:
         return sum(int(count) for count in re.findall(r"\bchanged=(\d+)", self.output))
 
 
-def run(*command: str, timeout: float = 900, check: bool = True, env: dict[str, str] | None = None) -> Result:
-    """Run a command in the checkout; the end of its output is the message when it fails."""
+def run(
+    *command: str, timeout: float = 900, check: bool = True, env: dict[str, str] | None = None, cwd: Path = ROOT
+) -> Result:
+    """Run a command in a checkout; the end of its output is the message when it fails."""
     started = time.monotonic()
-    done = subprocess.run(
-        command, cwd=ROOT, timeout=timeout, text=True, env=env,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    result = Result(done.returncode, done.stdout, time.monotonic() - started)
+    with TemporaryFile("w+") as output:  # not a pipe: what a command leaves running would keep that open
+        done = subprocess.run(
+            command, cwd=cwd, timeout=timeout, env=env,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        seconds = time.monotonic() - started
+        output.seek(0)
+        result = Result(done.returncode, output.read(), seconds)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     with (OUTPUT / "commands.log").open("a") as log:
         log.write(f"$ {' '.join(command)}\n{result.output}\n-> {result.code} after {result.seconds:.1f} s\n\n")

@@ -10,10 +10,13 @@ set=${1:?control, local, test or bench}
 local_packages="java=default-jre-headless mvn=maven /usr/lib/python3*/ensurepip=python3-venv"
 control_packages="$local_packages mmdebstrap=mmdebstrap systemd-nspawn=systemd-container nft=nftables ip=iproute2
   ssh=openssh-client rsync=rsync zstd=zstd tar=tar /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring"
+test_packages="chromium=chromium shellcheck=shellcheck sudo=sudo vagrant=vagrant lxc-create=lxc dnsmasq=dnsmasq-base
+  redir=redir /usr/share/vagrant-plugins/plugins.d/vagrant-lxc.json=vagrant-lxc
+  /usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json=vagrant-libvirt"
 case $set in
   local) packages=$local_packages requirements=local ;;
   control) packages=$control_packages requirements=control ;;
-  test) packages="$control_packages chromium=chromium shellcheck=shellcheck" requirements=dev ;;
+  test) packages="$control_packages $test_packages" requirements=dev ;;
   bench) packages="$control_packages nginx=nginx-light wrk=wrk" requirements=dev ;;
   *) echo "Unknown set $set: take control, local, test or bench." >&2; exit 2 ;;
 esac

@@ -1,7 +1,10 @@
-"""Makes the Vagrant box of the provider LXC, which no box site offers: the base tree of the lab's hosts with Vagrant's user.
+"""Makes the Vagrant box of the provider LXC: the base tree of the lab's hosts, with Vagrant's user.
 
-    sudo .venv/bin/python -m tools.lxc_box shopfloor-lxc.box
-    vagrant box add --name shopfloor/debian12 shopfloor-lxc.box
+It is made here from what is here already, and a machine made of it has its packages before it is deployed to. As root:
+
+    .venv/bin/python -m tools.lxc_box shopfloor-lxc.box
+
+and then, as the user who calls Vagrant: vagrant box add --name shopfloor/debian12 shopfloor-lxc.box
 """
 
 from __future__ import annotations
@@ -44,10 +47,10 @@ ExecStartPre=/usr/sbin/sshd -t
 """
 # The key that every fresh box lets in; Vagrant replaces it with one of its own when it makes a machine.
 INSECURE_KEY = (
-    "ssh-rsa AAAAB3NzaC1yc2EAAAABIwAAAQEA6NF8iallvQVp22WDkTkyrtvp9eWW6A8YVr+kz4TjGYe7gHzIw+niNltGEFHzD8+v1I2YJ6oXevct1YeS0o"
-    "9HZyN1Q9qgCgzUFtdOKLv6IedplqoPkcmF0aYet2PkEDo3MlTBckFXPITAMzF8dJSIFo9D8HfdOV0IAdx4O7PtixWKn5y2hMNG0zQPyUecp4pzC6kivAIhy"
-    "fHilFR61RGL+GPXQ2MWZWFYbAGjyiYJnAmCP3NOTd0jMZEnDkbUvxhMmBYSdETk1rRgm+R4LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVY"
-    "CzRdK8jlqm8tehUc9c9WhQ== vagrant insecure public key"
+    "ssh-rsa AAAAB3NzaC1yc2EAAAABIwAAAQEA6NF8iallvQVp22WDkTkyrtvp9eWW6A8YVr+kz4TjGYe7gHzIw+niNltGEFHzD8+v"
+    "1I2YJ6oXevct1YeS0o9HZyN1Q9qgCgzUFtdOKLv6IedplqoPkcmF0aYet2PkEDo3MlTBckFXPITAMzF8dJSIFo9D8HfdOV0IAdx4"
+    "O7PtixWKn5y2hMNG0zQPyUecp4pzC6kivAIhyfHilFR61RGL+GPXQ2MWZWFYbAGjyiYJnAmCP3NOTd0jMZEnDkbUvxhMmBYSdETk"
+    "1rRgm+R4LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVYCzRdK8jlqm8tehUc9c9WhQ== vagrant insecure public key"
 )
 # Above the tree, which is not touched: $1 is the tree, $2 a folder to work in. In a mount namespace of its own.
 LAYER = """
@@ -93,8 +96,8 @@ def make(tree: Path, box: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
         _do("unshare", "--mount", "--propagation", "private", "bash", "-euo", "pipefail", "-c", LAYER, "-", tree, work)
-        _do("tar", "--create", f"--file={box}", f"--directory={work}", "./metadata.json", "./lxc-config", "./rootfs.tar.gz")
-
+        members = ("./metadata.json", "./lxc-config", "./rootfs.tar.gz")
+        _do("tar", "--create", f"--file={box}", f"--directory={work}", *members)
 
 
 def _do(*command: str | Path) -> None:

@@ -30,7 +30,8 @@ module Shopfloor
 
     # Names of the profiles whose machines are still to be made: others say how one logs in.
     def self.names
-      Dir[File.join(ROOT, "inventories/*/hosts.yml")].map { |path| File.basename(File.dirname(path)) }.sort.select do |name|
+      all = Dir[File.join(ROOT, "inventories/*/hosts.yml")].map { |path| File.basename(File.dirname(path)) }
+      all.sort.select do |name|
         (read(name, "hosts.yml").dig("all", "vars") || {}).none? { |key, _| key.start_with?("ansible_") }
       end
     end
@@ -59,7 +60,7 @@ module Shopfloor
       hosts.sum(&:memory_mib)
     end
 
-    # Folder of the files by which Ansible and ssh reach the hosts; that of a lab of this name, so there is one or the other.
+    # Folder of the files by which Ansible and ssh reach the hosts: that of a lab of this name, so only one can be.
     def connection
       ".lab/#{name}"
     end
@@ -86,6 +87,16 @@ module Shopfloor
                        end)
     end
 
+    # Removes the connection files, unless they are those of a lab.
+    def forget
+      folder = File.join(ROOT, connection)
+      return if !Dir.exist?(folder) || File.exist?(File.join(folder, "lab.json"))
+
+      FileUtils.rm_r(folder)
+      Dir.rmdir(File.dirname(folder)) if Dir.empty?(File.dirname(folder))
+    end
+
+    # Raises when the lab has made these hosts, of the same names and addresses.
     def refuse_lab
       return unless File.exist?(File.join(ROOT, connection, "lab.json"))
 
@@ -105,7 +116,7 @@ module Shopfloor
     end
   end
 
-  # Whether Ansible runs on this machine; else on the edge host. The tools of the control side need Debian or a relative.
+  # Whether Ansible runs on this machine, or on the edge host. The tools of the control side need Debian or a relative.
   def self.control_here?
     ENV["CONTROL"] != "edge" && Vagrant::Util::Platform.linux? && File.exist?("/etc/debian_version")
   end
@@ -115,7 +126,9 @@ module Shopfloor
     done = Vagrant::Util::Subprocess.execute(*command, notify: [:stdout, :stderr], workdir: ROOT) do |_, text|
       ui.info(text, new_line: false, prefix: false)
     end
-    raise Refusal, "`#{command.join(" ")}` ended with exit code #{done.exit_code}; what it printed says why." if done.exit_code != 0
+    return if done.exit_code.zero?
+
+    raise Refusal, "`#{command.join(" ")}` ended with exit code #{done.exit_code}; what it printed says why."
   end
 
   # The bridge by which this machine and its LXC hosts reach each other.
@@ -126,6 +139,11 @@ module Shopfloor
     run(ui, "sudo", "ip", "link", "add", profile.bridge, "type", "bridge")
     run(ui, "sudo", "ip", "address", "add", "#{gateway}/24", "dev", profile.bridge)
     run(ui, "sudo", "ip", "link", "set", profile.bridge, "up")
+  end
+
+  # Takes the bridge away when no machine needs it any more.
+  def self.delete_bridge(ui, profile)
+    run(ui, "sudo", "ip", "link", "delete", profile.bridge) if File.exist?("/sys/class/net/#{profile.bridge}")
   end
 
   # The one provisioning run, on the last machine for all: what `make deploy` does for any hosts.
@@ -148,35 +166,49 @@ module Shopfloor
       entries = ways.map do |host, way|
         # Vagrant deletes this folder with the machine, and so what ssh knows of it.
         known = machines[host].data_dir.join("known_hosts")
-        entry(host, way[:username], way[:private_key_path].first, known)
+        entry("#{host.name} #{host.address}", host, way[:username], way[:private_key_path].first, known)
       end
       File.write(File.join(folder, "ssh_config"), entries.join + common)
       File.write(File.join(folder, "inventory.yml"), inventory(folder))
       Shopfloor.run(machine.ui, "make", "deploy", "PROFILE=#{profile.name}")
     end
 
-    # The checkout, without what was made in it, goes to the host's own disk: a shared folder may not hold links. data/ is shared.
+    # The checkout, without what was made in it, goes to the host's own disk: a shared folder may not hold links, and
+    # calls every file executable. data/ stays shared, so that its results come to the user's machine.
     def from_edge(profile, ways)
       home = "/home/#{machine.ssh_info[:username]}/shopfloor"
       folder = "#{home}/#{profile.connection}"
-      guest("command -v make rsync >/dev/null || (sudo apt-get -q update && sudo apt-get -qy install make rsync)")
+      guest("(command -v make && command -v rsync) >/dev/null || " \
+            "(sudo apt-get -q update && sudo apt-get -qy install make rsync)")
       guest("rsync -a --delete --chmod=D755,F644 --exclude=/.git --exclude=/.venv --exclude=/.cache --exclude=/.lab " \
             "--exclude=/.vagrant --exclude=/data /vagrant/ #{home}/ && chmod +x #{home}/tools/bootstrap.sh && " \
             "ln -sfn /vagrant/data #{home}/data && mkdir -p #{folder}")
+      known = "#{folder}/known_hosts"
       entries = ways.map do |host, way|
         key = "#{folder}/#{host.name}.key"
         guest("rm -f #{key}")
         machine.communicate.upload(way[:private_key_path].first, key)
         guest("chmod 600 #{key}")
-        entry(host, way[:username], key, "#{folder}/known_hosts")
+        entry("#{host.name} #{host.address}", host, way[:username], key, known)
       end
-      put(entries.join + uis(profile) + common, "#{folder}/ssh_config")
+      # Brings the UIs to localhost of the edge host, where `make check` looks for them: ssh -F FILE -fN uis
+      forwards = profile.published.values.map do |row|
+        "  LocalForward 127.0.0.1:#{row["port"]} #{row["host"]}:#{row["target"]}\n"
+      end
+      user = machine.ssh_info[:username]
+      uis = entry("uis", profile.hosts.last, user, "#{folder}/#{profile.edge}.key", known) + forwards.join
+      put(entries.join + uis + common, "#{folder}/ssh_config")
       put(inventory(folder), "#{folder}/inventory.yml")
       guest("rm -f #{folder}/known_hosts && make -C #{home} deploy PROFILE=#{profile.name}")
     end
 
     def guest(command)
-      machine.communicate.execute(command) { |_, text| machine.ui.info(text, new_line: false, prefix: false) }
+      code = machine.communicate.execute(command, error_check: false) do |_, text|
+        machine.ui.info(text, new_line: false, prefix: false)
+      end
+      return if code.zero?
+
+      raise Refusal, "On #{machine.name}, `#{command}` ended with exit code #{code}; what it printed says why."
     end
 
     def put(text, path)
@@ -187,31 +219,27 @@ module Shopfloor
       end
     end
 
-    def entry(host, user, key, known)
-      "Host #{host.name} #{host.address}\n  HostName #{host.address}\n  HostKeyAlias #{host.name}\n  User #{user}\n" \
+    def entry(names, host, user, key, known)
+      "Host #{names}\n  HostName #{host.address}\n  HostKeyAlias #{host.name}\n  User #{user}\n" \
         "  IdentityFile \"#{key}\"\n  UserKnownHostsFile \"#{known}\"\n"
-    end
-
-    # Brings the UIs to localhost of the edge host, where `make check` looks for them: ssh -F ... -fN uis
-    def uis(profile)
-      host = profile.hosts.last
-      lines = profile.published.values.map { |row| "  LocalForward 127.0.0.1:#{row["port"]} #{row["host"]}:#{row["target"]}\n" }
-      "Host uis\n  HostName #{host.address}\n  HostKeyAlias #{host.name}\n#{lines.join}"
     end
 
     # Whoever made the machines a moment ago trusts their keys at first sight, and no others later.
     def common
-      "Host *\n  IdentitiesOnly yes\n  BatchMode yes\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking accept-new\n" \
-        "  LogLevel ERROR\n  ServerAliveInterval 10\n"
+      "Host *\n  IdentitiesOnly yes\n  BatchMode yes\n  GlobalKnownHostsFile none\n" \
+        "  StrictHostKeyChecking accept-new\n  LogLevel ERROR\n  ServerAliveInterval 10\n"
     end
 
     def inventory(folder)
-      { "all" => { "vars" => { "ansible_user" => "vagrant", "ansible_ssh_common_args" => "-F '#{folder}/ssh_config'" } } }.to_yaml
+      variables = { "ansible_user" => "vagrant", "ansible_ssh_common_args" => "-F '#{folder}/ssh_config'" }
+      { "all" => { "vars" => variables } }.to_yaml
     end
   end
 
   # vagrant-lxc 1.4.3, the last one, hands a hash to I18n.t when it forwards ports, which Ruby 3 refuses.
-  I18n.singleton_class.prepend(Module.new { def t(key = nil, hash = {}, **options) = super(key, **hash, **options) }) if Vagrant.has_plugin?("vagrant-lxc")
+  if Vagrant.has_plugin?("vagrant-lxc")
+    I18n.singleton_class.prepend(Module.new { def t(key = nil, hash = {}, **options) = super(key, **hash, **options) })
+  end
 
   class Plugin < Vagrant.plugin("2")
     name "shopfloor"

@@ -1,0 +1,234 @@
+"""`vagrant up` and what follows it, for real with LXC, from a clone and in a Vagrant home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Result, run, wait_for
+from tests.labs import TestLab, clone, derive
+from tools import lxc_box
+
+PROVIDERS = ("virtualbox", "libvirt", "parallels", "vmware_desktop", "lxc")
+BOX = "shopfloor/debian12"
+LXC_BRIDGE = Path("/sys/class/net/lxcbr0")
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+# What Vagrant understood: for this, a provider need not be installed.
+CONFIGURATION = """
+require "json"
+require "vagrant"
+env, provider = Vagrant::Environment.new, ARGV.first.to_sym
+machines = env.machine_names.to_h do |name|
+  vm = env.vagrantfile.machine_config(name, provider, nil, nil, false)[:config].vm
+  settings = vm.get_provider_config(provider)
+  sizes = [:memory, :cpus].to_h { |size| [size, settings.respond_to?(size) && settings.send(size)] }
+  [name, { box: vm.box, networks: vm.networks, provisioners: vm.provisioners.map(&:name), **sizes }]
+end
+puts machines.to_json
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A clone of the checkout, with a profile of its own beside those of the repository."""
+
+    checkout: Path
+    lab: TestLab
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of a user who has never used Vagrant."""
+        mine = {name: value for name, value in os.environ.items() if not name.startswith("VAGRANT_")}
+        return mine | {"VAGRANT_HOME": str(self.checkout.parent / "home"), "VAGRANT_NO_COLOR": "1"}
+
+    def vagrant(self, *words: str, check: bool = True, **variables: str) -> Result:
+        """Run vagrant as a user would, who may set variables of the environment."""
+        return run("vagrant", *words, cwd=self.checkout, check=check, env=self.environment | variables)
+
+    def refused(self, *words: str, **variables: str) -> str:
+        """Run vagrant, make sure that it made nothing, and return what it said."""
+        result = self.vagrant(*words, check=False, **variables)
+        assert result.code, result.output
+        assert not list(self.checkout.glob(".vagrant/machines/*/*/id")), result.output
+        assert "\tfrom " not in result.output
+        return result.output
+
+    def configuration(self, provider: str, profile: str) -> dict[str, Any]:
+        """Return what Vagrant understood of the Vagrantfile, by machine."""
+        printed = run(
+            "ruby", "-e", CONFIGURATION, provider, cwd=self.checkout, env=self.environment | {"PROFILE": profile}
+        ).output
+        found: dict[str, Any] = json.loads(printed)
+        return found
+
+    def make(self, *words: str, check: bool = True) -> Result:
+        """Run make for the profile."""
+        return run("make", *words, f"PROFILE={self.lab.name}", cwd=self.checkout, check=check)
+
+    def ssh(self, command: str) -> str:
+        """Run a shell command on the machine, by the way that make takes."""
+        config = self.checkout / ".lab" / self.lab.name / "ssh_config"
+        return run("ssh", "-F", str(config), "mini1", command).output.strip()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    lab = derive("mini", "vagrant", "192.168.63", 40000)
+    checkout = clone(tmp_path_factory.mktemp("vagrant"))
+    shutil.copytree(lab.inventory, checkout / "inventories" / lab.name)
+    return Project(checkout, lab)
+
+
+@pytest.fixture(scope="module")
+def lxc_network() -> Iterator[None]:
+    """The network that LXC makes for containers, and nothing of it afterwards if it was not there."""
+    if LXC_BRIDGE.exists():
+        yield
+        return
+    former = FORWARDING.read_text()
+    run("/usr/libexec/lxc/lxc-net", "start")
+    yield
+    run("/usr/libexec/lxc/lxc-net", "stop")
+    if not list(LXC_BRIDGE.parent.glob("sf-*")):  # no lab needs it
+        FORWARDING.write_text(former)
+
+
+@pytest.fixture(scope="module")
+def up(project: Project, lxc_network: None) -> Iterator[Result]:
+    """The machine, from nothing to the running pipeline."""
+    box = project.checkout.parent / "lxc.box"
+    lxc_box.make(lxc_box.tree(), box)
+    project.vagrant("box", "add", "--name", BOX, str(box))
+    box.unlink()
+    try:
+        yield project.vagrant("up", "--provider", "lxc", PROFILE=project.lab.name)
+    finally:
+        project.vagrant("destroy", "--force")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_profile_is_all_that_the_machines_are_made_of(project: Project, provider: str) -> None:
+    hosts = yaml.safe_load((project.checkout / "inventories/lab/hosts.yml").read_text())["all"]["hosts"]
+    machines = project.configuration(provider, "lab")
+    assert machines.keys() == hosts.keys()
+    published: dict[str, list[Any]] = {}
+    for name, machine in machines.items():
+        assert machine["box"]
+        networks = {kind: options for kind, options in machine["networks"] if kind == "private_network"}
+        if provider != "lxc":
+            assert networks["private_network"]["ip"] == hosts[name]["ansible_host"]
+        if provider in ("virtualbox", "libvirt"):  # the others' settings are known to their plugins only
+            assert (machine["memory"], machine["cpus"]) == (hosts[name]["memory_mib"], hosts[name]["cpus"])
+        ports = [
+            options for kind, options in machine["networks"] if kind == "forwarded_port" and options["id"] != "ssh"
+        ]
+        assert {options["host_ip"] for options in ports} <= {"127.0.0.1"}
+        published |= {options["id"]: [options["host"], name, options["guest"]] for options in ports}
+    assert published == {
+        "dashboard": [5000, "edge1", 5000],
+        "spark": [8080, "master1", 8080],
+        "history": [18081, "master1", 18081],
+        "namenode": [9870, "master1", 9870],
+    }
+    assert [name for name, machine in machines.items() if "deploy" in machine["provisioners"]] == [list(machines)[-1]]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_vagrantfile_is_valid(project: Project, provider: str) -> None:
+    result = project.vagrant("validate", check=False, VAGRANT_DEFAULT_PROVIDER=provider, PROFILE="lab")
+    if "could not be found" in result.output or "isn't usable on this system" in result.output:
+        reason = " ".join(result.output.split())
+        pytest.skip(f"vagrant validate needs the provider itself: {reason}")
+    assert "validated successfully" in result.output
+
+
+def test_an_unknown_profile(project: Project) -> None:
+    said = project.refused("up", "--provider", "lxc", PROFILE="bigger")
+    assert "There is no profile bigger" in said and "lab, mini" in said
+
+
+def test_an_inventory_of_machines_that_exist(project: Project) -> None:
+    assert "There is no profile byo to make machines of" in project.refused("up", "--provider", "lxc", PROFILE="byo")
+
+
+def test_too_little_memory(project: Project) -> None:
+    file = project.checkout / "inventories/huge/hosts.yml"
+    shutil.copytree(project.checkout / "inventories/mini", file.parent)
+    file.write_text(file.read_text().replace("memory_mib: 4096", "memory_mib: 99000000"))
+    said = project.refused("up", "--provider", "lxc", PROFILE="huge")
+    assert "Profile huge needs 99000000 MiB of memory for mini1" in said
+    assert "A smaller one fits: PROFILE=" in said
+    assert "not created" in project.vagrant("status", PROFILE="huge").output
+    shutil.rmtree(file.parent)
+
+
+def test_hosts_that_the_lab_made(project: Project) -> None:
+    known = project.checkout / ".lab/mini/lab.json"
+    known.parent.mkdir(parents=True)
+    known.write_text("{}")
+    assert "make destroy PROFILE=mini" in project.refused("up", "--provider", "lxc", PROFILE="mini")
+    shutil.rmtree(known.parents[1])
+
+
+def test_up_ends_in_the_running_pipeline(project: Project, up: Result) -> None:
+    assert up.output.count("PLAY RECAP") == 2  # the look at the hosts, and the one deployment
+    for address in (project.lab.url(ui) for ui in project.lab.ports):
+        assert address in up.output
+    project.make("check")
+    project.make("status")
+
+
+def test_what_is_forwarded_over_another_network_reaches_the_daemons(project: Project, up: Result) -> None:
+    """VirtualBox and others forward to the machine's first address; here this machine knocks there itself."""
+    address = project.ssh("ip -json -4 address show eth0 | python3 -c 'import json, sys; print(json.load(sys.stdin)"
+                          "[0][\"addr_info\"][0][\"local\"])'")  # fmt: skip
+    for port in (5000, 8080, 18081, 9870):
+        with urllib.request.urlopen(f"http://{address}:{port}/", timeout=20) as answer:
+            assert answer.status == 200
+
+
+def test_another_profile_beside_it(project: Project, up: Result) -> None:
+    said = project.vagrant("up", "--provider", "lxc", check=False, PROFILE="mini")
+    assert said.code and f"PROFILE={project.lab.name} vagrant destroy" in said.output
+
+
+def test_halt_and_up_keep_the_data(project: Project, up: Result) -> None:
+    """The profile need not be named again; services come back by themselves."""
+    mark = "sudo cat /var/lib/hdfs/namenode/current/VERSION && hdfs dfs -cat /halted/mark"
+    project.ssh("sudo -u hdfs hdfs dfs -mkdir /halted && echo kept | sudo -u hdfs hdfs dfs -put - /halted/mark")
+    before = project.ssh(mark)
+    project.vagrant("halt")
+    assert "stopped" in project.vagrant("status").output
+    again = project.vagrant("up")
+    assert "already provisioned" in again.output and "PLAY RECAP" not in again.output
+    wait_for("all units run", lambda: project.make("status", check=False).code == 0)
+    wait_for("HDFS answers", lambda: project.ssh("hdfs dfsadmin -safemode get") == "Safe mode is OFF")
+    project.make("check")
+    assert project.ssh(mark) == before and before.endswith("kept")
+
+
+def test_destroy_leaves_nothing(project: Project, up: Result) -> None:
+    container = next(project.checkout.glob(".vagrant/machines/mini1/lxc/id")).read_text()
+    project.vagrant("destroy", "--force")
+    names = (str(project.checkout), container, "192.168.63.")
+    traces = {
+        "containers": [line for line in run("lxc-ls", "-1").output.splitlines() if line == container],
+        "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/*{container}*")],
+        "bridges": [str(path) for path in LXC_BRIDGE.parent.glob(f"sf-{project.lab.name}")],
+        "files": [str(path) for name in (".lab", ".vagrant/profile") for path in project.checkout.glob(name)],
+        "processes": [
+            path.parent.name
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if any(name.encode() in path.read_bytes() for name in names)
+        ],
+    }
+    assert not any(traces.values()), traces

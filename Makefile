@@ -158,7 +158,7 @@ unit: setup-test artefacts ## unit tests of the packages and tools, the dashboar
 
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks
-	@python -m tests.labs mini molecule 192.168.58 20000 --mirror mini1
+	@python -m tests.labs mini molecule 192.168.58 13000 --mirror mini1
 	@molecule destroy -s default  # what an interrupted run left
 	$(call step,Molecule,ANSIBLE_INVENTORY=tests/output/molecule/molecule$(comma).lab/molecule/inventory.yml \
 	  molecule test -s default -s hdfs -s kafka -s spark -s retail)

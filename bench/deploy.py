@@ -98,7 +98,7 @@ def main() -> None:
     """Measure, and print the ratios."""
     if os.geteuid():
         raise Problem("Hosts are made as root: sudo .venv/bin/python -m bench.deploy")
-    lab = derive("lab", "bench", "192.168.59", 30000)
+    lab = derive("lab", "bench", "192.168.59", 14000)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / ".cache") as name:
         folder = Path(name)
         checkout = clone(folder)

@@ -40,7 +40,7 @@ table ip {TABLE} {{
 
 def eight_hosts() -> TestLab:
     """Write the inventory: that of the classroom, and four hosts more."""
-    lab = derive("lab", "mirror", NETWORK, 45000)
+    lab = derive("lab", "mirror", NETWORK, 13500)
     file = lab.inventory / "hosts.yml"
     content = yaml.safe_load(file.read_text())
     for number, name in enumerate(FOUR_MORE, start=21):

@@ -49,7 +49,7 @@ def derive(profile: str, name: str, network: str, port_offset: int, variables: d
         profile: The inventory to start from, for instance `lab`.
         name: Name of the new lab.
         network: The first three numbers of its addresses, for instance `192.168.57`.
-        port_offset: Added to every published port.
+        port_offset: Added to every published port. At most 14,000: from 32768 on a port may be that of any connection.
         variables: Variables of all hosts that differ.
 
     Returns:

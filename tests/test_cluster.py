@@ -148,7 +148,7 @@ def test_the_dashboard_shows_it_all_in_a_browser(cluster: Cluster) -> None:
 
 
 def test_another_lab_runs_beside_it(cluster: Cluster) -> None:
-    other = Cluster(derive("mini", "beside", "192.168.62", 20000))
+    other = Cluster(derive("mini", "beside", "192.168.62", 12000))
     other.make("hosts")
     try:
         assert other.ssh("mini1", "hostname").output.strip() == "mini1"

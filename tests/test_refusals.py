@@ -18,7 +18,7 @@ Change = Callable[[dict[str, Any], dict[str, Any]], object]
 
 @pytest.fixture
 def lab() -> TestLab:
-    return derive("lab", "refused", "192.168.61", 40000)
+    return derive("lab", "refused", "192.168.61", 11000)
 
 
 @pytest.fixture

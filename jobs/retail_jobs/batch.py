@@ -63,12 +63,8 @@ ANALYSIS_SCHEMA = (
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
 CSV_HEADER = ",".join(cleaning.FIELDS)
 DAY_FILE = "part-0.parquet"
-ASIDE = "order_date=__HIVE_DEFAULT_PARTITION__"
-"""Where rows without a day go."""
-ASIDE_SCHEMA = (
-    TRANSACTIONS_SCHEMA.replace(", order_date date", "")
-    + ", raw string, reasons array<string>, block bigint, row bigint"
-)
+ASIDE = "__HIVE_DEFAULT_PARTITION__"
+"""What Spark calls the day of rows without one."""
 KEYS_BYTES = 8_000_000
 """Input whose orders one task counts."""
 MOST_FILES = 10
@@ -280,8 +276,7 @@ class Step:
         staged = f"{self.staging}/transactions"
         read = self._stage_rows(records, again, staged)
 
-        aside = self._read_aside(f"{staged}/{ASIDE}")
-        outcome = merging.judge(aside, self._file_order(files)).persist()
+        outcome = merging.judge(self._read_aside(staged), self._file_order(files)).persist()
         self._count(read, outcome)
         self._stage_quarantine(plan, outcome)
 
@@ -296,22 +291,24 @@ class Step:
         """The keys of orders that come again, in the new rows or after stored ones; and where stored ones may be."""
         began = time.monotonic()
         partitions = max(8, sum(file.length for file in files) // KEYS_BYTES)
+        said = stored.withColumn("key", merging.order_key())
         if self.fresh:
-            again, said = merging.count_orders(orders, partitions).where("count > 1"), stored
+            again = merging.count_orders(orders, partitions).where("count > 1").select("key").persist()
+            found = again.count()
         else:
             # Shops number their orders, so few files hold orders of the same range: Parquet skips the others.
             span = Observation()
             bounds = F.min("order_id").alias("first"), F.max("order_id").alias("last")
             counted = merging.count_orders(orders.observe(span, *bounds), partitions).persist()
             log.info("found: %d orders", counted.count())
-            said = stored.where(F.col("order_id").between(F.lit(span.get["first"]), F.lit(span.get["last"])))
-            again = counted.where("count > 1").unionByName(
-                counted.join(said.select(merging.order_key().alias("key")), "key", "left_semi")
-            )
-        again = again.select("key").distinct().persist()
-        # Their number is known before the join with them is planned.
-        log.info("looked for orders that come again: %d, in %.1f s", again.count(), time.monotonic() - began)
-        return again, said.withColumn("key", merging.order_key())
+            said = said.where(F.col("order_id").between(F.lit(span.get["first"]), F.lit(span.get["last"])))
+            known = said.join(counted, "key", "left_semi")
+            again = known.select("key").unionByName(counted.where("count > 1").select("key")).distinct().persist()
+            found = again.count()
+            counted.unpersist()
+        # Counted, because their number must be known before the join with them is planned.
+        log.info("looked for orders that come again: %d, in %.1f s", found, time.monotonic() - began)
+        return again, said
 
     def _stage_rows(self, records: DataFrame, again: DataFrame, folder: str) -> int:
         """Clean all rows and write them by day, those that need a second look aside; return how many there are."""
@@ -332,8 +329,8 @@ class Step:
 
     def _read_aside(self, folder: str) -> DataFrame:
         """The rows that need a second look."""
-        rows = self.spark.read.schema(ASIDE_SCHEMA)
-        aside = rows.parquet(folder) if self.storage.exists(folder) else self.spark.createDataFrame([], ASIDE_SCHEMA)
+        schema = f"{TRANSACTIONS_SCHEMA}, raw string, reasons array<string>, block bigint, row bigint"
+        aside = self.spark.read.schema(schema).parquet(folder).where("order_date is null")
         return aside.withColumn("order_date", F.to_date("order_time"))
 
     def _count(self, read: int, outcome: DataFrame) -> None:
@@ -377,7 +374,7 @@ class Step:
         if moved:
             rows = changed.select(*COLUMNS).coalesce(1)
             rows.write.mode("append").partitionBy("order_date").parquet(staged)
-        days = {_day(path) for path in self.storage.folders(staged)} - {_day(ASIDE)}
+        days = {_day(path) for path in self.storage.folders(staged)} - {ASIDE}
         moved.discard(None)
         rewritten = {f"{day:%Y-%m-%d}" for day in moved} | self._crowded(days)
         touched = days | rewritten
@@ -389,7 +386,7 @@ class Step:
             for day in sorted(rewritten):
                 old = self.storage.files(f"{self.batch.transactions}/order_date={day}")
                 plan.deletes += [file.path for file in old]
-        parts = [part for part in self.storage.files(staged, recursive=True) if _day(part.folder) != _day(ASIDE)]
+        parts = [part for part in self.storage.files(staged, recursive=True) if _day(part.folder) != ASIDE]
         for number, part in enumerate(parts):
             target = f"{self.batch.transactions}/order_date={_day(part.folder)}"
             plan.moves.append((part.path, f"{target}/part-{self.number:09d}-{number:05d}.parquet"))
@@ -456,26 +453,21 @@ def must_read_again(state: State, inputs: list[FileInfo]) -> bool:
     What it said then cannot be told from what others said, so all files are read again; unless some of them are gone,
     whose transactions would go, too.
     """
-    sizes = {file.path: file.length for file in inputs}
-    changed = [path for path, seen in state.files.items() if path in sizes and sizes[path] != seen.length]
+    seen = state.files
+    changed = [file.name for file in inputs if file.path in seen and seen[file.path].length != file.length]
     if not changed:
         return False
-    gone = [path for path in state.files if path not in sizes]
+    gone = seen.keys() - {file.path for file in inputs}
     if gone:
         log.warning(
             "changed since they were read: %s; nothing is read again, because what came from files that are gone would "
             "be lost (%s): bring them back, or start the batch with --full-refresh",
-            names(changed),
-            names(gone),
+            ", ".join(changed),
+            ", ".join(sorted(path.rsplit("/", 1)[-1] for path in gone)),
         )
         return False
-    log.warning("changed since they were read: %s; all files are read again", names(changed))
+    log.warning("changed since they were read: %s; all files are read again", ", ".join(changed))
     return True
-
-
-def names(paths: list[str]) -> str:
-    """File names for a message."""
-    return ", ".join(path.rsplit("/", 1)[-1] for path in paths)
 
 
 def require_unchanged(storage: Storage, files: list[FileInfo]) -> None:

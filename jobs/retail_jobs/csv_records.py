@@ -83,15 +83,11 @@ def parse_lines(lines: DataFrame, header: Header) -> DataFrame:
     if not header.is_known:
         nothing = [F.lit(None).cast("string").alias(field) for field in FIELDS]
         return lines.select(*nothing, _kept_text(), F.lit("unknown_header").alias("fault"), *carried)
-    # The parser behind from_csv costs more than a plain split: only lines with a quote pay for it.
-    is_quoted = F.contains("raw", F.lit('"'))
-    parsed = lines.where(F.col("raw") != header.line).withColumn(
-        "quoted", F.when(is_quoted & (F.octet_length("raw") <= LONGEST_LINE), _from_csv(header))
-    )
+    parsed = lines.where(F.col("raw") != header.line).withColumn("quoted", _from_csv(header))
     parsed = parsed.withColumn(
         "fields",
         F.when(F.octet_length("raw") > LONGEST_LINE, None)
-        .when(~is_quoted, F.split("raw", re.escape(header.separator)))
+        .when(~_is_quoted(), F.split("raw", re.escape(header.separator)))
         .when(
             F.col("quoted.rest").isNull(),
             F.array(*[_unmasked(F.col(f"quoted.c{n}")) for n in range(len(header.names))]),
@@ -111,8 +107,15 @@ def _kept_text() -> Column:
     return F.when(whole, F.col("raw")).otherwise(F.left("raw", F.lit(LONGEST_LINE))).alias("raw")
 
 
+def _is_quoted() -> Column:
+    return F.contains("raw", F.lit('"'))
+
+
 def _from_csv(header: Header) -> Column:
-    """The fields of a line as c0, c1 and so on; `rest` is not null when there are fewer or more."""
+    """The fields of a line with a quote as c0, c1 and so on; `rest` is not null when there are fewer or more.
+
+    Null for other lines: the parser costs more than a plain split, so only these pay for it; and for one too long.
+    """
     schema = ", ".join([*(f"c{number} string" for number in range(len(header.names))), "rest string"])
     options = {
         "sep": header.separator,
@@ -121,7 +124,8 @@ def _from_csv(header: Header) -> Column:
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": "rest",
     }
-    return F.from_csv(F.replace(F.col("raw"), F.lit(NUL), F.lit(MASK)), schema, options)
+    fields = F.from_csv(F.replace(F.col("raw"), F.lit(NUL), F.lit(MASK)), schema, options)
+    return F.when(_is_quoted() & (F.octet_length("raw") <= LONGEST_LINE), fields)
 
 
 def _unmasked(field: Column) -> Column:
@@ -134,8 +138,7 @@ def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
         return parse_lines(lines, header).select("order_id")
     separator = header.separator
     plain = F.substring_index(F.substring_index("raw", separator, places[0] + 1), separator, -1)
-    quoted = F.when(F.octet_length("raw") <= LONGEST_LINE, _unmasked(_from_csv(header)[f"c{places[0]}"]))
-    text = F.when(F.contains("raw", F.lit('"')), quoted).otherwise(plain)
+    text = F.when(_is_quoted(), _unmasked(_from_csv(header)[f"c{places[0]}"])).otherwise(plain)
     return lines.where(F.col("raw") != header.line).select(first_filled([text]).alias("order_id"))
 
 

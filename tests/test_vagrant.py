@@ -82,7 +82,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    lab = derive("mini", "vagrant", "192.168.63", 40000)
+    lab = derive("mini", "vagrant", "192.168.63", 9000)
     checkout = clone(tmp_path_factory.mktemp("vagrant"))
     shutil.copytree(lab.inventory, checkout / "inventories" / lab.name)
     return Project(checkout, lab)

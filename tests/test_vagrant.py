@@ -19,21 +19,22 @@ from tests.labs import TestLab, clone, derive
 from tools import lxc_box
 
 PROVIDERS = ("virtualbox", "libvirt", "parallels", "vmware_desktop", "lxc")
+NETWORK = "192.168.63"
 BOX = "shopfloor/debian12"
 LXC_BRIDGE = Path("/sys/class/net/lxcbr0")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-# What Vagrant understood: for this, a provider need not be installed.
+# What Vagrant understood, by provider and machine: for this, a provider need not be installed.
 CONFIGURATION = """
 require "json"
 require "vagrant"
-env, provider = Vagrant::Environment.new, ARGV.first.to_sym
-machines = env.machine_names.to_h do |name|
-  vm = env.vagrantfile.machine_config(name, provider, nil, nil, false)[:config].vm
-  settings = vm.get_provider_config(provider)
-  sizes = [:memory, :cpus].to_h { |size| [size, settings.respond_to?(size) && settings.send(size)] }
-  [name, { box: vm.box, networks: vm.networks, provisioners: vm.provisioners.map(&:name), **sizes }]
-end
-puts machines.to_json
+env = Vagrant::Environment.new
+puts(ARGV.to_h { |provider|
+  [provider, env.machine_names.to_h { |name|
+    vm = env.vagrantfile.machine_config(name, provider.to_sym, nil, nil, false)[:config].vm
+    settings = vm.get_provider_config(provider.to_sym).instance_variables_hash
+    [name, { box: vm.box, networks: vm.networks, provisioners: vm.provisioners.map(&:name), settings: settings }]
+  }]
+}.to_json)
 """
 
 
@@ -52,7 +53,8 @@ class Project:
 
     def vagrant(self, *words: str, check: bool = True, **variables: str) -> Result:
         """Run vagrant as a user would, who may set variables of the environment."""
-        return run("vagrant", *words, cwd=self.checkout, check=check, env=self.environment | variables)
+        env = self.environment | variables
+        return run("vagrant", *words, cwd=self.checkout, check=check, env=env, timeout=1800)
 
     def refused(self, *words: str, **variables: str) -> str:
         """Run vagrant, make sure that it made nothing, and return what it said."""
@@ -61,14 +63,6 @@ class Project:
         assert not list(self.checkout.glob(".vagrant/machines/*/*/id")), result.output
         assert "\tfrom " not in result.output
         return result.output
-
-    def configuration(self, provider: str, profile: str) -> dict[str, Any]:
-        """Return what Vagrant understood of the Vagrantfile, by machine."""
-        printed = run(
-            "ruby", "-e", CONFIGURATION, provider, cwd=self.checkout, env=self.environment | {"PROFILE": profile}
-        ).output
-        found: dict[str, Any] = json.loads(printed)
-        return found
 
     def make(self, *words: str, check: bool = True) -> Result:
         """Run make for the profile."""
@@ -81,11 +75,13 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    lab = derive("mini", "vagrant", "192.168.63", 9000)
-    checkout = clone(tmp_path_factory.mktemp("vagrant"))
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    lab = derive("mini", "vagrant", NETWORK, 9000)
+    folder = tmp_path_factory.mktemp("vagrant")
+    checkout = clone(folder)
     shutil.copytree(lab.inventory, checkout / "inventories" / lab.name)
-    return Project(checkout, lab)
+    yield Project(checkout, lab)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -115,19 +111,38 @@ def up(project: Project, lxc_network: None) -> Iterator[Result]:
         project.vagrant("destroy", "--force")
 
 
+@pytest.fixture(scope="module")
+def configuration(project: Project) -> dict[str, Any]:
+    """What Vagrant understood for the profile lab."""
+    words = ("ruby", "-e", CONFIGURATION, *PROVIDERS)
+    printed = run(*words, cwd=project.checkout, env=project.environment | {"PROFILE": "lab"}).output
+    found: dict[str, Any] = json.loads(printed)
+    return found
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_profile_is_all_that_the_machines_are_made_of(project: Project, provider: str) -> None:
+def test_a_profile_is_all_that_the_machines_are_made_of(
+    project: Project, configuration: dict[str, Any], provider: str
+) -> None:
     hosts = yaml.safe_load((project.checkout / "inventories/lab/hosts.yml").read_text())["all"]["hosts"]
-    machines = project.configuration(provider, "lab")
+    machines = configuration[provider]
     assert machines.keys() == hosts.keys()
     published: dict[str, list[Any]] = {}
     for name, machine in machines.items():
+        host, settings = hosts[name], machine["settings"]
+        memory, cpus = host["memory_mib"], host["cpus"]
         assert machine["box"]
-        networks = {kind: options for kind, options in machine["networks"] if kind == "private_network"}
-        if provider != "lxc":
-            assert networks["private_network"]["ip"] == hosts[name]["ansible_host"]
-        if provider in ("virtualbox", "libvirt"):  # the others' settings are known to their plugins only
-            assert (machine["memory"], machine["cpus"]) == (hosts[name]["memory_mib"], hosts[name]["cpus"])
+        if provider == "lxc":
+            assert ["net.1.ipv4.address", f"{host['ansible_host']}/24"] in settings["customizations"]
+            assert f"{memory}M" in (value for _, value in settings["customizations"])
+        else:
+            networks = [options for kind, options in machine["networks"] if kind == "private_network"]
+            assert [options["ip"] for options in networks] == [host["ansible_host"]]
+        if provider == "virtualbox":
+            sizes = {command[-2]: command[-1] for _, command in settings["customizations"]}
+            assert sizes == {"--memory": str(memory), "--cpus": cpus}
+        if provider in ("libvirt", "parallels"):
+            assert (settings["memory"], settings["cpus"]) == (memory, cpus)
         ports = [
             options for kind, options in machine["networks"] if kind == "forwarded_port" and options["id"] != "ssh"
         ]
@@ -179,6 +194,16 @@ def test_hosts_that_the_lab_made(project: Project) -> None:
     shutil.rmtree(known.parents[1])
 
 
+def test_a_network_that_this_machine_has_already(project: Project) -> None:
+    run("ip", "link", "add", "vg-taken", "type", "bridge")
+    try:
+        run("ip", "address", "add", f"{NETWORK}.1/24", "dev", "vg-taken")
+        said = project.refused("up", "--provider", "lxc", PROFILE=project.lab.name)
+    finally:
+        run("ip", "link", "delete", "vg-taken")
+    assert f"{NETWORK}.1 is an address of this machine already" in said
+
+
 def test_up_ends_in_the_running_pipeline(project: Project, up: Result) -> None:
     assert up.output.count("PLAY RECAP") == 2  # the look at the hosts, and the one deployment
     for address in (project.lab.url(ui) for ui in project.lab.ports):
@@ -219,16 +244,14 @@ def test_halt_and_up_keep_the_data(project: Project, up: Result) -> None:
 def test_destroy_leaves_nothing(project: Project, up: Result) -> None:
     container = next(project.checkout.glob(".vagrant/machines/mini1/lxc/id")).read_text()
     project.vagrant("destroy", "--force")
-    names = (str(project.checkout), container, "192.168.63.")
+    names = (str(project.checkout), container, f"{NETWORK}.")
     traces = {
         "containers": [line for line in run("lxc-ls", "-1").output.splitlines() if line == container],
         "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/*{container}*")],
-        "bridges": [str(path) for path in LXC_BRIDGE.parent.glob(f"sf-{project.lab.name}")],
+        "addresses": [line for line in run("ip", "-brief", "address").output.splitlines() if f"{NETWORK}." in line],
         "files": [str(path) for name in (".lab", ".vagrant/profile") for path in project.checkout.glob(name)],
         "processes": [
-            path.parent.name
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if any(name.encode() in path.read_bytes() for name in names)
+            line for line in run("ps", "-ww", "-eo", "args").output.splitlines() if any(name in line for name in names)
         ],
     }
     assert not any(traces.values()), traces

@@ -1,13 +1,15 @@
 # What the Vagrantfile does with a profile: reads it, refuses what cannot be, reaches the machines, deploys to them.
+require "digest"
 require "fileutils"
+require "socket"
 require "tempfile"
 require "vagrant/util/powershell"
 require "vagrant/util/subprocess"
 require "yaml"
 
 module Shopfloor
-  ROOT = File.expand_path("..", __dir__) unless defined?(ROOT)
-  HEADROOM_MIB = 512 unless defined?(HEADROOM_MIB) # for the machine itself, beside its hosts
+  ROOT = File.expand_path("..", __dir__)
+  HEADROOM_MIB = 512 # for the machine itself, beside its hosts
 
   # Something the user can mend; the message says what is wrong and what to do.
   class Refusal < Vagrant::Errors::VagrantError
@@ -22,7 +24,7 @@ module Shopfloor
   end
 
   # A host of an inventory: name, private address, memory (MiB), number of CPUs.
-  Host = Struct.new(:name, :address, :memory_mib, :cpus) unless defined?(Host)
+  Host = Struct.new(:name, :address, :memory_mib, :cpus)
 
   # An inventory folder, as far as it says what machines there are.
   class Profile
@@ -37,7 +39,7 @@ module Shopfloor
     end
 
     def self.read(name, file)
-      YAML.safe_load(File.read(File.join(ROOT, "inventories", name, file)), aliases: true)
+      YAML.safe_load_file(File.join(ROOT, "inventories", name, file), aliases: true)
     end
 
     def initialize(name)
@@ -47,9 +49,9 @@ module Shopfloor
       end
       @name = name
       all = Profile.read(name, "hosts.yml")["all"]
-      @edge = all.dig("children", "edge", "hosts").keys.first
+      @edge = all.dig("children", "edge", "hosts").to_h.keys.first
       rows = all["hosts"].map do |host, row|
-        Host.new(host, row["ansible_host"], row["memory_mib"] || 2048, row["cpus"] || 2)
+        Host.new(host, row.to_h["ansible_host"], row.to_h["memory_mib"] || 2048, row.to_h["cpus"] || 2)
       end
       # The edge host is the last: it is there that a deployment starts when it cannot start here.
       @hosts = rows.partition { |host| host.name != @edge }.flatten
@@ -65,9 +67,24 @@ module Shopfloor
       ".lab/#{name}"
     end
 
-    # Name of the network interface of this machine to the LXC hosts; the kernel takes 15 characters.
+    # Name of the bridge to the LXC hosts of this copy of the repository; the kernel takes 15 characters.
     def bridge
-      "sf-#{name}"[0, 15]
+      "vg-#{Digest::SHA256.hexdigest(File.join(ROOT, name))[0, 8]}"
+    end
+
+    # Address of this machine on that bridge.
+    def gateway
+      hosts.first.address.to_s.sub(/\d+\z/, "1")
+    end
+
+    # Raises when this machine is on such a network already, and so would have two ways to the LXC hosts.
+    def refuse_taken_network
+      return if File.exist?("/sys/class/net/#{bridge}")
+      return if Socket.ip_address_list.none? { |known| known.ip_address == gateway }
+
+      raise Refusal, "#{gateway} is an address of this machine already: hosts of a lab, or of another copy of the " \
+                     "repository, have this network. Delete them (there: make destroy or vagrant destroy), or copy " \
+                     "inventories/#{name}, give the copy another subnet and other ports, and take it as PROFILE."
     end
 
     # Raises when the hosts that are to start do not fit into memory.
@@ -135,9 +152,8 @@ module Shopfloor
   def self.make_bridge(ui, profile)
     return if File.exist?("/sys/class/net/#{profile.bridge}")
 
-    gateway = profile.hosts.first.address.sub(/\d+\z/, "1")
     run(ui, "sudo", "ip", "link", "add", profile.bridge, "type", "bridge")
-    run(ui, "sudo", "ip", "address", "add", "#{gateway}/24", "dev", profile.bridge)
+    run(ui, "sudo", "ip", "address", "add", "#{profile.gateway}/24", "dev", profile.bridge)
     run(ui, "sudo", "ip", "link", "set", profile.bridge, "up")
   end
 

@@ -5,7 +5,6 @@ set -euo pipefail
 address=$1
 shift
 unit=/etc/systemd/system/vagrant-ports.service
-if (($# == 0)); then exit; fi
 
 command -v nft >/dev/null || { apt-get -q update && apt-get -qy install nftables; }
 cat >/etc/vagrant-ports.nft <<END_OF_RULES

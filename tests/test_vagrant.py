@@ -91,7 +91,7 @@ def lxc_network() -> Iterator[None]:
         yield
         return
     former = FORWARDING.read_text()
-    run("/usr/libexec/lxc/lxc-net", "start")
+    run("/usr/libexec/lxc/lxc-net", "restart")  # after a start whose bridge somebody deleted, too
     yield
     run("/usr/libexec/lxc/lxc-net", "stop")
     if not list(LXC_BRIDGE.parent.glob("sf-*")):  # no lab needs it

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from tests.conftest import Result, run, wait_for
-from tests.labs import TestLab, clone, derive
-from tools import lxc_box
+from tests.labs import ROOT, TestLab, clone, derive
 
 PROVIDERS = ("virtualbox", "libvirt", "parallels", "vmware_desktop", "lxc")
+PYTHON = str(ROOT / ".venv/bin/python")
 NETWORK = "192.168.63"
 BOX = "shopfloor/debian12"
 LXC_BRIDGE = Path("/sys/class/net/lxcbr0")
@@ -102,7 +102,7 @@ def lxc_network() -> Iterator[None]:
 def up(project: Project, lxc_network: None) -> Iterator[Result]:
     """The machine, from nothing to the running pipeline."""
     box = project.checkout.parent / "lxc.box"
-    lxc_box.make(lxc_box.tree(), box)
+    run(PYTHON, "-m", "tools.lxc_box", str(box))
     project.vagrant("box", "add", "--name", BOX, str(box))
     box.unlink()
     try:
@@ -204,6 +204,11 @@ def test_a_network_that_this_machine_has_already(project: Project) -> None:
     assert f"{NETWORK}.1 is an address of this machine already" in said
 
 
+def test_a_box_in_a_folder_that_is_not_there(project: Project) -> None:
+    said = run(PYTHON, "-m", "tools.lxc_box", str(project.checkout / "boxes/lxc.box"), check=False)
+    assert said.code and f"There is no folder {project.checkout}/boxes: make it first." in " ".join(said.output.split())
+
+
 def test_up_ends_in_the_running_pipeline(project: Project, up: Result) -> None:
     assert up.output.count("PLAY RECAP") == 2  # the look at the hosts, and the one deployment
     for address in (project.lab.url(ui) for ui in project.lab.ports):
@@ -228,7 +233,7 @@ def test_another_profile_beside_it(project: Project, up: Result) -> None:
 
 def test_halt_and_up_keep_the_data(project: Project, up: Result) -> None:
     """The profile need not be named again; services come back by themselves."""
-    mark = "sudo cat /var/lib/hdfs/namenode/current/VERSION && hdfs dfs -cat /halted/mark"
+    mark = "sudo cat /var/lib/hdfs/name/current/VERSION && hdfs dfs -cat /halted/mark"
     project.ssh("sudo -u hdfs hdfs dfs -mkdir /halted && echo kept | sudo -u hdfs hdfs dfs -put - /halted/mark")
     before = project.ssh(mark)
     project.vagrant("halt")

@@ -108,7 +108,7 @@ def up(project: Project, lxc_network: None) -> Iterator[Result]:
     try:
         yield project.vagrant("up", "--provider", "lxc", PROFILE=project.lab.name)
     finally:
-        project.vagrant("destroy", "--force")
+        project.vagrant("destroy", "--force", VAGRANT_DEFAULT_PROVIDER="lxc")
 
 
 @pytest.fixture(scope="module")
@@ -255,8 +255,6 @@ def test_destroy_leaves_nothing(project: Project, up: Result) -> None:
         "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/*{container}*")],
         "addresses": [line for line in run("ip", "-brief", "address").output.splitlines() if f"{NETWORK}." in line],
         "files": [str(path) for name in (".lab", ".vagrant/profile") for path in project.checkout.glob(name)],
-        "processes": [
-            line for line in run("ps", "-ww", "-eo", "args").output.splitlines() if any(name in line for name in names)
-        ],
+        "processes": run("pgrep", "--full", "--list-full", "|".join(names), check=False).output.splitlines(),
     }
     assert not any(traces.values()), traces

@@ -1,8 +1,9 @@
 #!/usr/bin/python
-"""Ansible module: brings several files, folders and links of a host to their wanted state in one go."""
+"""Ansible module: brings files, folders and links of a host, and their owner, to their wanted state in one go."""
 
 from __future__ import annotations
 
+import pwd
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,19 @@ from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-unty
 
 DOCUMENTATION = """
 module: host_files
-short_description: Files, folders and links of a host, all in one call
+short_description: Files, folders and links of a host and the user who owns some, all in one call
 description:
   - A M(ansible.builtin.template) costs two calls to the host for every item of a loop, and a call costs a fifth of a
     second of two cores. A role that owns a dozen files says them all at once here.
   - Content is rendered on the control machine, for instance by the lookup P(ansible.builtin.template#lookup).
   - All contents are validated before the first one is put in place. Each file is replaced in one step.
 options:
+  user:
+    description: A system user, made before the files by C(systemd-sysusers) where there is none of that name.
+    type: dict
+    suboptions:
+      name: {description: "Name of the user, and of the group of its own.", type: str, required: true}
+      home: {description: "Its home, which is not made.", type: path, required: true}
   files:
     description: What there is to be, in this order. An entry has content, or link, or neither of them for a folder.
     type: list
@@ -39,6 +46,7 @@ attributes:
 EXAMPLES = """
 - name: Configure | Settings
   host_files:
+    user: {name: hdfs, home: /var/lib/hdfs}
     files:
       - {path: /etc/hadoop}
       - {path: /etc/hadoop/core-site.xml, content: "{{ lookup('ansible.builtin.template', 'core-site.xml.j2') }}"}
@@ -47,7 +55,7 @@ EXAMPLES = """
 
 RETURN = """
 paths:
-  description: What was not as it should be.
+  description: What was not as it should be; a user by its name.
   returned: success
   type: list
   elements: str
@@ -71,6 +79,15 @@ class Files:
         self.module = module
         self.paths: list[str] = []
         self.diff: list[dict[str, str]] = []
+
+    def make_user(self, user: dict[str, str]) -> None:
+        """Make a user that can own files and run daemons, but not log in."""
+        if any(entry.pw_name == user["name"] for entry in pwd.getpwall()):
+            return
+        self.paths.append(user["name"])
+        if not self.module.check_mode:
+            line = f"u {user['name']} - - {user['home']} /usr/sbin/nologin"
+            self.module.run_command(["systemd-sysusers", "--inline", line], check_rc=True)
 
     def differing(self, entry: dict[str, Any]) -> bool:
         """Whether a file's content is another one; notes the difference."""
@@ -124,13 +141,17 @@ def main() -> None:
     """Compare, validate, then write what differs."""
     module = AnsibleModule(
         argument_spec={
+            "user": {
+                "type": "dict",
+                "options": {"name": {"type": "str", "required": True}, "home": {"type": "path", "required": True}},
+            },
             "files": {
                 "type": "list",
                 "elements": "dict",
                 "required": True,
                 "options": OPTIONS,
                 "mutually_exclusive": [("content", "link")],
-            }
+            },
         },
         supports_check_mode=True,
     )
@@ -139,6 +160,8 @@ def main() -> None:
     staged = [
         files.stage(entry) if entry["content"] is not None and files.differing(entry) else None for entry in entries
     ]
+    if module.params["user"]:
+        files.make_user(module.params["user"])
     for entry, file in zip(entries, staged, strict=True):
         files.apply(entry, file)
     module.exit_json(changed=bool(files.paths), paths=files.paths, diff=files.diff)

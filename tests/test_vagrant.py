@@ -231,6 +231,14 @@ def test_another_profile_beside_it(project: Project, up: Result) -> None:
     assert said.code and f"PROFILE={project.lab.name} vagrant destroy" in said.output
 
 
+def test_provision_deploys_again(project: Project, up: Result) -> None:
+    """It changes nothing where all is as it should be, and makes up for what `make destroy` took."""
+    project.make("destroy")
+    again = project.vagrant("provision")
+    assert again.output.count("PLAY RECAP") == 2 and again.changed == 0
+    project.make("status")
+
+
 def test_halt_and_up_keep_the_data(project: Project, up: Result) -> None:
     """The profile need not be named again; services come back by themselves."""
     mark = "sudo cat /var/lib/hdfs/name/current/VERSION && hdfs dfs -cat /halted/mark"

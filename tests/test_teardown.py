@@ -19,6 +19,7 @@ def test_destroy_leaves_no_trace(cluster: Cluster) -> None:
             for path in Path("/proc").glob("[0-9]*/cmdline")
             if f".lab/{name}/".encode() in path.read_bytes()
         ],
+        "interfaces": [path.name for path in Path("/sys/class/net").glob(f"*-{name}*")],
         "addresses": [line for line in run("ip", "-brief", "address").output.splitlines() if "192.168.57." in line],
         "rules": [line for line in run("nft", "list", "tables").output.splitlines() if name in line],
     }

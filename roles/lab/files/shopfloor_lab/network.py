@@ -61,6 +61,10 @@ def down(lab: Lab, progress: Progress) -> None:
         known = links.pop(lab.bridge, None)
         if known is None or _owner(known) != _shortened(lab):
             return
+        for name, link in links.items():
+            if link.get("master") == lab.bridge:
+                # The kernel takes seconds over that of a host that was killed, and a host made anew needs the name.
+                run(["ip", "link", "delete", name], check=False)
         run(["ip", "link", "delete", lab.bridge])
         progress.change(f"bridge {lab.bridge} removed")
         if _former_forwarding(known) == "0" and not any(_is_ours(link) for link in links.values()):

@@ -63,6 +63,8 @@ ANALYSIS_SCHEMA = (
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
 CSV_HEADER = ",".join(cleaning.FIELDS)
 DAY_FILE = "part-0.parquet"
+ONCE = {"parquet.enable.dictionary#order_id": "false"}
+"""Options for Parquet: it need not look for values that come again where there are hardly any."""
 ASIDE = "__HIVE_DEFAULT_PARTITION__"
 """What Spark calls the day of rows without one."""
 KEYS_BYTES = 8_000_000
@@ -322,7 +324,7 @@ class Step:
             *[name for name in COLUMNS if name != "order_date"],
             *[F.when(~plain, F.col(name)).alias(name) for name in ("raw", "reasons", "block", "row")],
             F.when(plain, F.col("order_date")).alias("order_date"),
-        ).write.partitionBy("order_date").parquet(folder)
+        ).write.partitionBy("order_date").options(**ONCE).parquet(folder)
         rows = int(counted.get["rows"])
         log.info("read: %d rows in %.1f s", rows, time.monotonic() - began)
         return rows

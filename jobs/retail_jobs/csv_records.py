@@ -23,6 +23,9 @@ from retail_jobs.storage import FileInfo, Storage
 SEPARATORS = (",", ";", "\t", "|")
 # The parser behind from_csv takes a NUL for the end of its input, so it sees a character that Unicode never assigns.
 NUL, MASK = "\0", "\ufdd0"
+# A line with a quote and more separators than this, in quotes or not, is malformed.
+MOST_FIELDS = 256
+PLAIN, QUOTED, CROWDED, LONG = "plain", "quoted", "crowded", "long"
 
 
 @dataclass(frozen=True)
@@ -83,20 +86,19 @@ def parse_lines(lines: DataFrame, header: Header) -> DataFrame:
     if not header.is_known:
         nothing = [F.lit(None).cast("string").alias(field) for field in FIELDS]
         return lines.select(*nothing, _kept_text(), F.lit("unknown_header").alias("fault"), *carried)
-    parsed = lines.where(F.col("raw") != header.line).withColumn("quoted", _from_csv(header))
+    parsed = lines.where(F.col("raw") != header.line).withColumn("form", _form(header))
+    parsed = parsed.withColumn("quoted", _from_csv(header, F.col("form")))
+    unmasked = [_unmasked(F.col(f"quoted.c{number}")) for number in range(len(header.names))]
     parsed = parsed.withColumn(
         "fields",
-        F.when(F.octet_length("raw") > LONGEST_LINE, None)
-        .when(~_is_quoted(), F.split("raw", re.escape(header.separator)))
-        .when(
-            F.col("quoted.rest").isNull(),
-            F.array(*[_unmasked(F.col(f"quoted.c{n}")) for n in range(len(header.names))]),
+        F.when(F.col("form") == PLAIN, _split(header)).when(
+            F.col("quoted").isNotNull() & F.col("quoted.rest").isNull(), F.array(*unmasked)
         ),
     )
     fields = [(name, F.get("fields", F.lit(number))) for number, name in enumerate(header.names)]
     fault = (
         F.when(F.size("fields") == len(header.names), None)
-        .when(F.octet_length("raw") > LONGEST_LINE, "line_too_long")
+        .when(F.col("form") == LONG, "line_too_long")
         .otherwise("malformed_row")
     )
     return parsed.select(*canonical_fields(fields), _kept_text(), fault.alias("fault"), *carried)
@@ -107,14 +109,28 @@ def _kept_text() -> Column:
     return F.when(whole, F.col("raw")).otherwise(F.left("raw", F.lit(LONGEST_LINE))).alias("raw")
 
 
-def _is_quoted() -> Column:
-    return F.contains("raw", F.lit('"'))
+def _form(header: Header) -> Column:
+    """What kind of line it is, which says how to take it apart."""
+    return (
+        F.when(F.octet_length("raw") > LONGEST_LINE, LONG)
+        .when(~_has_quote(F.col("raw")), PLAIN)
+        .when(F.size(_split(header)) <= MOST_FIELDS, QUOTED)
+        .otherwise(CROWDED)
+    )
 
 
-def _from_csv(header: Header) -> Column:
+def _has_quote(text: Column) -> Column:
+    return F.contains(text, F.lit('"'))
+
+
+def _split(header: Header) -> Column:
+    return F.split("raw", re.escape(header.separator))
+
+
+def _from_csv(header: Header, form: Column) -> Column:
     """The fields of a line with a quote as c0, c1 and so on; `rest` is not null when there are fewer or more.
 
-    Null for other lines: the parser costs more than a plain split, so only these pay for it; and for one too long.
+    Null for other lines: the parser costs more than a plain split, so only these pay for it.
     """
     schema = ", ".join([*(f"c{number} string" for number in range(len(header.names))), "rest string"])
     options = {
@@ -123,9 +139,11 @@ def _from_csv(header: Header) -> Column:
         "escape": '"',
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": "rest",
+        # The parser makes room for so many with every line, which by default takes longer than the line.
+        "maxColumns": str(MOST_FIELDS),
     }
     fields = F.from_csv(F.replace(F.col("raw"), F.lit(NUL), F.lit(MASK)), schema, options)
-    return F.when(_is_quoted() & (F.octet_length("raw") <= LONGEST_LINE), fields)
+    return F.when(form == QUOTED, fields)
 
 
 def _unmasked(field: Column) -> Column:
@@ -136,9 +154,10 @@ def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
     places = [number for number, name in enumerate(header.names) if normalise_name(name) == "order_id"]
     if len(places) != 1:
         return parse_lines(lines, header).select("order_id")
-    separator = header.separator
-    plain = F.substring_index(F.substring_index("raw", separator, places[0] + 1), separator, -1)
-    text = F.when(_is_quoted(), _unmasked(_from_csv(header)[f"c{places[0]}"])).otherwise(plain)
+    # Most lines have no quote up to there, and need not be taken apart.
+    ahead = F.substring_index("raw", header.separator, places[0] + 1)
+    plain = F.substring_index(ahead, header.separator, -1)
+    text = F.when(_has_quote(ahead), _unmasked(_from_csv(header, _form(header))[f"c{places[0]}"])).otherwise(plain)
     return lines.where(F.col("raw") != header.line).select(first_filled([text]).alias("order_id"))
 
 

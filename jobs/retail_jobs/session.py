@@ -25,6 +25,10 @@ COMMON = {
     # Two spellings of one name in a JSON event are dirt, not a reason to stop.
     "spark.sql.mapKeyDedupPolicy": "LAST_WIN",
     "spark.ui.showConsoleProgress": "false",
+    # Java interprets longer methods for ever, so Spark must not make any: cleaning events took three times as long.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+    # What is kept in memory is read once or twice.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
     # Without these a checksum file lies beside every local file, and a reader could meet one that is older.
     "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",

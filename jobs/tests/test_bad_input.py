@@ -76,6 +76,16 @@ CASES = {
         (("o1", 'Washington, "DC"', "1.00"),),
         ("malformed_row",),
     ),
+    "quoted orders.csv": Case(
+        HEADER + row('"q1"') + row("q1") + row('"q,2"') + row('"q,2"', amount="2.00"),
+        (("q,2", "Bonn", "1.00"), ("q1", "Bonn", "1.00")),
+        ("conflicting_duplicate",),
+    ),
+    "separators.csv": Case(
+        HEADER + row("r1", city=f'"{"," * 200}"') + row("r2", city=f'"{"," * 300}"') + row("r3", city="," * 300),
+        (("r1", "," * 200, "1.00"),),
+        ("malformed_row",) * 2,
+    ),
     "other.csv": Case("colour,weight\nred,3\n", (), ("unknown_header", "unknown_header")),
     "being copied.csv._COPYING_": Case(HEADER + row("p1")),
     "picture.csv": Case(b"\x89PNG\r\n\x1a\n\xff\xfe\n", (), ("unknown_header",) * 3),

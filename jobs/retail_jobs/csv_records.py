@@ -156,7 +156,7 @@ def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
         return parse_lines(lines, header).select("order_id")
     # Most lines have no quote up to there, and need not be taken apart.
     ahead = F.substring_index("raw", header.separator, places[0] + 1)
-    plain = F.substring_index(ahead, header.separator, -1)
+    plain = F.substring_index(ahead, header.separator, -1) if places[0] else ahead
     text = F.when(_has_quote(ahead), _unmasked(_from_csv(header, _form(header))[f"c{places[0]}"])).otherwise(plain)
     return lines.where(F.col("raw") != header.line).select(first_filled([text]).alias("order_id"))
 

@@ -156,6 +156,8 @@ def main() -> None:
         local = {
             "spark.master": f"local[{CORES}]",
             "spark.driver.memory": MEMORY,
+            # As executors have it that the roles start.
+            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
             "spark.jars": spark_kafka_jars(),
             "spark.sql.shuffle.partitions": str(CORES),
             "spark.ui.enabled": "false",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+from threading import Timer
 from typing import TypeVar
 
 import pytest
@@ -124,12 +125,16 @@ class Cluster:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert process.stdout
+        # Ansible waits for ever for a worker that ended while it held the queue of results; then a user presses again.
+        again = Timer(60, os.killpg, (process.pid, signal.SIGINT))
         output = ""
         for line in process.stdout:
             output += line
             if line.startswith(moment):
                 os.killpg(process.pid, signal.SIGINT)
+                again.start()
         assert process.wait(), output
+        again.cancel()
         return output
 
     def ssh(self, host: str, command: str, check: bool = True, timeout: float = 240) -> Result:

@@ -9,10 +9,11 @@ output "nodes" {
       size       = try(local.sizes[name][0], null)
       # A user, its key and the host's name. Python is there, as cloud-init runs on it. The rest is Ansible's.
       user_data = "#cloud-config\n${yamlencode({
-        hostname     = name
-        ssh_pwauth   = false
-        disable_root = true
-        packages     = ["python3"]
+        hostname         = name
+        manage_etc_hosts = false # Debian's image would write /etc/hosts anew at each boot; it is Ansible's.
+        ssh_pwauth       = false
+        disable_root     = true
+        packages         = ["python3"]
         users = [{
           name                = var.ssh_user
           shell               = "/bin/bash"

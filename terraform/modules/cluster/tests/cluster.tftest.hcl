@@ -25,16 +25,17 @@ run "cloud_init_gives_a_user_and_its_key_the_name_and_python_only" {
     error_message = "cloud-init knows its data by the first line."
   }
   assert {
-    condition     = keys(yamldecode(output.nodes["worker1"].user_data)) == ["disable_root", "hostname", "packages", "ssh_pwauth", "users"]
+    condition     = keys(yamldecode(output.nodes["worker1"].user_data)) == ["disable_root", "hostname", "manage_etc_hosts", "packages", "ssh_pwauth", "users"]
     error_message = "Everything else is Ansible's."
   }
   assert {
     condition = (
       yamldecode(output.nodes["worker1"].user_data).hostname == "worker1" &&
+      yamldecode(output.nodes["worker1"].user_data).manage_etc_hosts == false &&
       yamldecode(output.nodes["worker1"].user_data).packages == ["python3"] &&
       yamldecode(output.nodes["worker1"].user_data).users[0].ssh_authorized_keys == [trimspace(file("tests/key.pub"))]
     )
-    error_message = "Name, Python and key."
+    error_message = "Name, Python and key, and hands off /etc/hosts."
   }
 }
 

@@ -63,7 +63,7 @@ ANALYSIS_SCHEMA = (
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
 CSV_HEADER = ",".join(cleaning.FIELDS)
 DAY_FILE = "part-0.parquet"
-ONCE = {"parquet.enable.dictionary#order_id": "false"}
+ONCE = {f"parquet.enable.dictionary#{column}": "false" for column in ("order_id", "order_time")}
 """Options for Parquet: it need not look for values that come again where there are hardly any."""
 ASIDE = "__HIVE_DEFAULT_PARTITION__"
 """What Spark calls the day of rows without one."""

@@ -48,6 +48,9 @@ SPARK = {
     # A folder of a few thousand files is listed faster by the driver than by a job.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "5000",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Parquet need not look for values that come again where there are hardly any.
+    "spark.hadoop.parquet.enable.dictionary#order_id": "false",
+    "spark.hadoop.parquet.enable.dictionary#order_time": "false",
     # A task keeps the files of so many days open instead of sorting its rows by day.
     "spark.sql.maxConcurrentOutputFileWriters": "100",
 }
@@ -63,8 +66,6 @@ ANALYSIS_SCHEMA = (
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
 CSV_HEADER = ",".join(cleaning.FIELDS)
 DAY_FILE = "part-0.parquet"
-ONCE = {f"parquet.enable.dictionary#{column}": "false" for column in ("order_id", "order_time")}
-"""Options for Parquet: it need not look for values that come again where there are hardly any."""
 ASIDE = "__HIVE_DEFAULT_PARTITION__"
 """What Spark calls the day of rows without one."""
 KEYS_BYTES = 8_000_000
@@ -324,7 +325,7 @@ class Step:
             *[name for name in COLUMNS if name != "order_date"],
             *[F.when(~plain, F.col(name)).alias(name) for name in ("raw", "reasons", "block", "row")],
             F.when(plain, F.col("order_date")).alias("order_date"),
-        ).write.partitionBy("order_date").options(**ONCE).parquet(folder)
+        ).write.partitionBy("order_date").parquet(folder)
         rows = int(counted.get["rows"])
         log.info("read: %d rows in %.1f s", rows, time.monotonic() - began)
         return rows

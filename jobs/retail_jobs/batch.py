@@ -17,6 +17,7 @@ import logging
 import sys
 import time
 import uuid
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -51,6 +52,10 @@ SPARK = {
     # Parquet need not look for values that come again where there are hardly any.
     "spark.hadoop.parquet.enable.dictionary#order_id": "false",
     "spark.hadoop.parquet.enable.dictionary#order_time": "false",
+    # Nor for the bounds of other columns than the one whose bounds are asked for, `_find_again`.
+    "spark.hadoop.parquet.column.statistics.enabled": "false",
+    "spark.hadoop.parquet.column.statistics.enabled#order_id": "true",
+    "spark.hadoop.parquet.size.statistics.enabled": "false",
     # A task keeps the files of so many days open instead of sorting its rows by day.
     "spark.sql.maxConcurrentOutputFileWriters": "100",
 }
@@ -238,7 +243,7 @@ class Step:
         """Build the aggregate of every day anew."""
         state = self.state.model_copy(update={"publication": self.number, "products": catalogue.digest})
         plan = Plan(state=state, shown=self.batch.analysis)
-        self._stage_analysis(plan, self.batch.read_transactions(), catalogue)
+        self._stage_analysis(plan, merging.sum_up(self.batch.read_transactions()), catalogue)
         self._commit(plan)
 
     def _in_order(self, found: list[FileInfo]) -> list[FileInfo]:
@@ -279,14 +284,19 @@ class Step:
         staged = f"{self.staging}/transactions"
         read = self._stage_rows(records, again, staged)
 
-        outcome = merging.judge(self._read_aside(staged), self._file_order(files)).persist()
-        self._count(read, outcome)
-        self._stage_quarantine(plan, outcome)
-
-        said = said.join(again, "key", "left_semi")
-        changed = merging.changes(outcome.where(F.col("verdict") == merging.KEPT), said).persist()
-        days = self._stage_days(plan, staged, changed, stored)
-        for frame in (again, outcome, changed):
+        # The stages of the few rows aside leave cores idle: what does not need their result goes on beside them.
+        with ThreadPoolExecutor() as pool:
+            sums = merging.sum_up(self.batch.read_transactions(staged).where("order_date is not null")).persist()
+            summed = pool.submit(sums.count)
+            outcome = merging.judge(self._read_aside(staged), self._file_order(files)).persist()
+            self._count(read, outcome)
+            quarantined = pool.submit(self._stage_quarantine, plan, outcome)
+            said = said.join(again, "key", "left_semi")
+            changed = merging.changes(outcome.where(F.col("verdict") == merging.KEPT), said).persist()
+            summed.result()
+            days = self._stage_days(pool, plan, staged, sums, changed, stored)
+            quarantined.result()
+        for frame in (again, sums, outcome, changed):
             frame.unpersist()
         return days
 
@@ -315,26 +325,25 @@ class Step:
 
     def _stage_rows(self, records: DataFrame, again: DataFrame, folder: str) -> int:
         """Clean all rows and write them by day, those that need a second look aside; return how many there are."""
-        began, counted = time.monotonic(), Observation()
+        began = time.monotonic()
         cleaned = cleaning.clean(records).withColumn("key", merging.order_key())
-        marked = cleaned.join(again.withColumn("again", F.lit(True)), "key", "left").observe(
-            counted, F.count(F.lit(1)).alias("rows")
-        )
+        marked = cleaned.join(again.withColumn("again", F.lit(True)), "key", "left")
         plain = cleaning.is_clean() & F.col("again").isNull()
         marked.select(
             *[name for name in COLUMNS if name != "order_date"],
-            *[F.when(~plain, F.col(name)).alias(name) for name in ("raw", "reasons", "block", "row")],
+            F.when(~plain, F.struct("raw", "reasons", "block", "row")).alias("aside"),
             F.when(plain, F.col("order_date")).alias("order_date"),
         ).write.partitionBy("order_date").parquet(folder)
-        rows = int(counted.get["rows"])
+        # An observation on the way would take every row through memory once more; Parquet knows.
+        rows = self.batch.read_transactions(folder).count()
         log.info("read: %d rows in %.1f s", rows, time.monotonic() - began)
         return rows
 
     def _read_aside(self, folder: str) -> DataFrame:
         """The rows that need a second look."""
-        schema = f"{TRANSACTIONS_SCHEMA}, raw string, reasons array<string>, block bigint, row bigint"
+        schema = f"{TRANSACTIONS_SCHEMA}, aside struct<raw string, reasons array<string>, block bigint, row bigint>"
         aside = self.spark.read.schema(schema).parquet(folder).where("order_date is null")
-        return aside.withColumn("order_date", F.to_date("order_time"))
+        return aside.withColumn("order_date", F.to_date("order_time")).select(*COLUMNS, "aside.*")
 
     def _count(self, read: int, outcome: DataFrame) -> None:
         """Count what a second look found."""
@@ -361,45 +370,50 @@ class Step:
         for part in self.storage.files(folder):
             plan.moves.append((part.path, f"{self.batch.quarantine}/part-{self.number:09d}.parquet"))
 
-    def _stage_days(self, plan: Plan, staged: str, changed: DataFrame, stored: DataFrame) -> tuple[set[str], set[str]]:
+    def _stage_days(
+        self, pool: Executor, plan: Plan, staged: str, sums: DataFrame, changed: DataFrame, stored: DataFrame
+    ) -> tuple[set[str], set[str]]:
         """Prepare the transactions and the aggregate of every day that changes.
 
         Args:
+            pool: runs what goes on meanwhile.
             plan: takes what is to be moved and removed.
             staged: folder with the clean rows of orders that come once, by day.
+            sums: `merging.sum_up` of these.
             changed: of the other orders the rows that count, with old_date.
             stored: the transactions published so far.
 
         Returns:
             The days of which no stored file stays, and the days that have rows now, of all that are touched.
         """
-        moved = {row.old_date for row in changed.groupBy("old_date").count().collect()}
-        if moved:
-            rows = changed.select(*COLUMNS).coalesce(1)
-            rows.write.mode("append").partitionBy("order_date").parquet(staged)
-        days = {_day(path) for path in self.storage.folders(staged)} - {ASIDE}
-        moved.discard(None)
-        rewritten = {f"{day:%Y-%m-%d}" for day in moved} | self._crowded(days)
+        places = changed.select("order_date", "old_date").distinct().collect()
+        days = {_day(path) for path in self.storage.folders(staged)} - {ASIDE} | {str(row.order_date) for row in places}
+        rewritten = {str(row.old_date) for row in places if row.old_date} | self._crowded(days)
         touched = days | rewritten
-        unchanged = stored.where(F.col("order_date").isin(sorted(touched - rewritten)))
-        if rewritten:
-            still = stored.where(F.col("order_date").isin(sorted(rewritten)))
-            still = still.join(changed.select("order_id"), "order_id", "left_anti").select(*COLUMNS)
-            still.repartition("order_date").write.mode("append").partitionBy("order_date").parquet(staged)
-            for day in sorted(rewritten):
-                old = self.storage.files(f"{self.batch.transactions}/order_date={day}")
-                plan.deletes += [file.path for file in old]
-        parts = [part for part in self.storage.files(staged, recursive=True) if _day(part.folder) != ASIDE]
-        for number, part in enumerate(parts):
-            target = f"{self.batch.transactions}/order_date={_day(part.folder)}"
-            plan.moves.append((part.path, f"{target}/part-{self.number:09d}-{number:05d}.parquet"))
-
         catalogue = read_products(self.storage, self.batch.settings.input_path)
         plan.state.products = catalogue.digest
         if not touched:
             return rewritten, set()
-        transactions = self.batch.read_transactions(staged).where("order_date is not null").unionByName(unchanged)
-        return rewritten, self._stage_analysis(plan, transactions, catalogue)
+
+        unchanged = stored.where(F.col("order_date").isin(sorted(touched - rewritten)))
+        still = stored.where(F.col("order_date").isin(sorted(rewritten)))
+        still = still.join(changed.select("order_id"), "order_id", "left_anti").select(*COLUMNS)
+        rows = changed.select(*COLUMNS)
+        more = rows.coalesce(1).unionByName(still.repartition("order_date")) if rewritten else rows.coalesce(1)
+        # Not into the folder of the others: Spark would compute again what it keeps of that.
+        merged = f"{self.staging}/merged"
+        writing = pool.submit(more.write.partitionBy("order_date").parquet, merged)
+        sums = sums.unionByName(merging.sum_up(rows.unionByName(still).unionByName(unchanged)))
+        filled = self._stage_analysis(plan, sums, catalogue)
+        writing.result()
+        for day in sorted(rewritten):
+            old = self.storage.files(f"{self.batch.transactions}/order_date={day}")
+            plan.deletes += [file.path for file in old]
+        parts = [part for folder in (staged, merged) for part in self.storage.files(folder, recursive=True)]
+        for number, part in enumerate(part for part in parts if _day(part.folder) != ASIDE):
+            target = f"{self.batch.transactions}/order_date={_day(part.folder)}"
+            plan.moves.append((part.path, f"{target}/part-{self.number:09d}-{number:05d}.parquet"))
+        return rewritten, filled
 
     def _crowded(self, days: set[str]) -> set[str]:
         """Days whose transactions lie in so many files that it is time to put them together."""
@@ -408,10 +422,10 @@ class Step:
         folder = self.batch.transactions
         return {day for day in days if len(self.storage.files(f"{folder}/order_date={day}")) >= MOST_FILES}
 
-    def _stage_analysis(self, plan: Plan, transactions: DataFrame, catalogue: Products) -> set[str]:
+    def _stage_analysis(self, plan: Plan, sums: DataFrame, catalogue: Products) -> set[str]:
         """Prepare the aggregate of some days; return the days that have one."""
         folder = f"{self.staging}/analysis"
-        daily = merging.daily_revenue(transactions, catalogue.to_df(self.spark))
+        daily = merging.daily_revenue(sums, catalogue.to_df(self.spark))
         daily = daily.coalesce(1).sortWithinPartitions("order_date", "product")
         daily.write.partitionBy("order_date").parquet(folder)
         parts = self.storage.files(folder, recursive=True)

@@ -8,6 +8,7 @@ record without reasons is clean, every other one goes to the quarantine. Nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -61,7 +62,8 @@ QUARANTINE_SCHEMA = (
     "run_id string, quarantined_at timestamp"
 )
 
-TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)? ?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
+# Java matches `\d\d` faster than `\d{2}`.
+TIMESTAMP = r"^\d\d\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.]\d{1,9})?)? ?([Zz]|[+-]\d\d(:?\d\d)?)?$"
 
 
 def normalise_name(name: str) -> str:
@@ -162,9 +164,10 @@ def first_filled(columns: Sequence[Column]) -> Column:
 def _timestamp(text: Column) -> Column:
     """Time in UTC of a date in one of the forms that we read, else null."""
     compact = F.concat_ws("-", F.substring(text, 1, 4), F.substring(text, 5, 2), F.substring(text, 7, 2))
+    length = F.octet_length(text)
     return (
-        F.when((F.length(text) == 10) & (F.substring(text, 5, 1) == "-") & (F.substring(text, 8, 1) == "-"), text)
-        .when(F.length(text) == 8, compact)
+        F.when((length == 10) & (F.substring(text, 5, 1) == "-") & (F.substring(text, 8, 1) == "-"), text)
+        .when(length == 8, compact)
         .when(text.rlike(TIMESTAMP), text)
         .try_cast("timestamp")
     )
@@ -173,24 +176,23 @@ def _timestamp(text: Column) -> Column:
 def _reasons() -> Column:
     fault, amount = F.col("fault"), F.col("amount")
     no_date, no_amount = F.col("date_text").isNull(), F.col("amount_text").isNull()
-    year = F.year("order_time")
+    in_range = F.col("order_time").between(
+        F.lit(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)),
+        F.lit(datetime(LAST_YEAR, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+    )
+    # Bytes are at hand, characters are to be counted.
+    short = (F.octet_length("product") <= LONGEST_PRODUCT) | (F.length("product") <= LONGEST_PRODUCT)
     checks = [
         ("no_date", no_date),
         ("unreadable_date", ~no_date & F.col("order_time").isNull()),
-        ("date_out_of_range", ~year.between(FIRST_YEAR, LAST_YEAR)),
+        ("date_out_of_range", ~in_range),
         ("no_amount", no_amount & amount.isNull()),
         ("unreadable_amount", ~no_amount & amount.isNull()),
         ("negative_amount", amount < 0),
         ("amount_out_of_range", amount > LARGEST),
-        ("product_too_long", F.length("product") > LONGEST_PRODUCT),
+        ("product_too_long", ~short),
     ]
-    usable = (
-        F.col("order_time").isNotNull()
-        & year.between(FIRST_YEAR, LAST_YEAR)
-        & amount.between(0, LARGEST)
-        & (F.length("product") <= LONGEST_PRODUCT)
-        & fault.isNull()
-    )
+    usable = F.col("order_time").isNotNull() & in_range & amount.between(0, LARGEST) & short & fault.isNull()
     none = F.array().cast("array<string>")
     # Not array_compact, which Spark does not compile.
     found = F.concat(*[F.when(condition, F.array(F.lit(reason))).otherwise(none) for reason, condition in checks])

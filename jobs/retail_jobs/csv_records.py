@@ -75,7 +75,7 @@ def read_order_ids(spark: SparkSession, groups: dict[Header, list[FileInfo]]) ->
 
     Of a malformed line it may be any field.
     """
-    parts = [_order_ids(_read_lines(spark, files), header) for header, files in groups.items()]
+    parts = [_order_ids(_read_text(spark, files), header) for header, files in groups.items()]
     return reduce(DataFrame.unionByName, parts)
 
 
@@ -161,11 +161,17 @@ def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
     return lines.where(F.col("raw") != header.line).select(first_filled([text]).alias("order_id"))
 
 
+def _read_text(spark: SparkSession, files: list[FileInfo], *where: Column) -> DataFrame:
+    raw = F.when(F.is_valid_utf8("value"), F.col("value")).otherwise(
+        F.decode(F.col("value").cast("binary"), "ISO-8859-1")
+    )
+    return spark.read.text([_literal(file.path) for file in files]).select(raw.alias("raw"), *where)
+
+
 def _read_lines(spark: SparkSession, files: list[FileInfo]) -> DataFrame:
-    return spark.read.text([_literal(file.path) for file in files]).select(
-        F.when(F.is_valid_utf8("value"), F.col("value"))
-        .otherwise(F.decode(F.col("value").cast("binary"), "ISO-8859-1"))
-        .alias("raw"),
+    return _read_text(
+        spark,
+        files,
         F.col("_metadata.file_path").alias("source"),
         F.col("_metadata.file_block_start").alias("block"),
         F.monotonically_increasing_id().alias("row"),

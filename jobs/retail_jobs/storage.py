@@ -51,16 +51,20 @@ class Storage:
     def files(self, folder: str, recursive: bool = False) -> list[FileInfo]:
         """Files in a folder sorted by path; none when the folder is not there.
 
-        Hidden files (leading dot or underscore) are left out.
+        Hidden files and folders (leading dot or underscore) are left out.
         """
-        if not self.exists(folder):
-            return []
-        found = []
-        listing = self._fs(folder).listFiles(self._path(folder), recursive)
-        while listing.hasNext():
-            info = _info(listing.next())
-            if not info.name.startswith((".", "_")):
-                found.append(info)
+        found, folders = [], [folder] if self.exists(folder) else []
+        while folders:
+            path = self._path(folders.pop())
+            # Not listFiles, which asks for owners: on a local disk, Hadoop starts an `ls` for each.
+            for status in self._fs(folder).listStatus(path):
+                info = _info(status)
+                if info.name.startswith((".", "_")):
+                    continue
+                if status.isFile():
+                    found.append(info)
+                elif recursive:
+                    folders.append(info.path)
         return sorted(found, key=lambda info: info.path)
 
     def folders(self, folder: str) -> list[str]:

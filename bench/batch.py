@@ -152,6 +152,8 @@ def ours(folder: Path) -> dict[str, float]:
         # As executors have it that the roles start.
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
         "spark.ui.enabled": "false",
+        # A run makes more classes than Spark keeps, so each would have its own compiled anew.
+        "spark.sql.codegen.cache.maxEntries": "1000",
     }
     spark = open_session("bench", {**SPARK, **local})
 

@@ -31,7 +31,7 @@ from bench import Ratio, show
 from tools.kafka_broker import create_topic, running, spark_kafka_jars
 
 CORES, MEMORY, PARTITIONS, RATE, TRIGGER = 2, "1g", 3, 200, 5.0
-WARM_UP = 200_000
+WARM_UP, WARM_UPS = 200_000, 5
 
 
 def event(number: int, when: datetime, product: str = "") -> bytes:
@@ -163,7 +163,7 @@ def main() -> None:
             "spark.ui.enabled": "false",
         }
         spark = open_session("bench", {**SPARK, **local})
-        for _ in range(2):
+        for _ in range(WARM_UPS):
             read_and_parse(spark, broker.address, "warm-up")
             drain(spark, settings(broker.address, "warm-up", folder), warm_up)
         parsed = read_and_parse(spark, broker.address, "backlog")

@@ -48,3 +48,13 @@ def show(ratios: Iterable[Ratio]) -> None:
         bound = f"{'at least' if ratio.at_least else 'at most'} {ratio.bound:g}"
         table.add_row(ratio.what, f"{ratio.value:.2f}", bound, "OK" if ratio.holds else "missed")
     Console().print(table)
+
+
+def spark_settings(cores: int, memory: str) -> dict[str, str]:
+    """Settings of a Spark on this machine, with the garbage collector of those that the roles start."""
+    return {
+        "spark.master": f"local[{cores}]",
+        "spark.driver.memory": memory,
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+        "spark.ui.enabled": "false",
+    }

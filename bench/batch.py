@@ -29,7 +29,7 @@ from retail_jobs.batch import SPARK, Batch
 from retail_jobs.session import open_session
 from retail_jobs.settings import Settings
 
-from bench import Ratio, show
+from bench import Ratio, show, spark_settings
 
 DAYS, CORES, MEMORY, WARM_UPS = 60, 2, "2g", 5
 RESULT = "daily_revenue.csv"
@@ -134,6 +134,12 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def warm_up(batch: Callable[[str, str], None], engine: str) -> None:
+    """Let an engine do the work of one day as often as it takes until its speed is that of the rest."""
+    for number in range(WARM_UPS):
+        batch("one", f"{engine}-warm-{number}")
+
+
 def task_seconds(spark: SparkSession) -> float:
     """Time that executors have spent on tasks so far, in seconds."""
     # Not from the list of executors: there, a local driver's time is the time since its start.
@@ -147,11 +153,7 @@ def task_seconds(spark: SparkSession) -> float:
 def ours(folder: Path) -> dict[str, float]:
     """The batch of this project: all days, then one day more."""
     local = {
-        "spark.master": f"local[{CORES}]",
-        "spark.driver.memory": MEMORY,
-        # As executors have it that the roles start.
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
-        "spark.ui.enabled": "false",
+        **spark_settings(CORES, MEMORY),
         # A run makes more classes than Spark keeps, so each would have its own compiled anew.
         "spark.sql.codegen.cache.maxEntries": "1000",
     }
@@ -166,8 +168,7 @@ def ours(folder: Path) -> dict[str, float]:
         )
         Batch(spark, settings).run()
 
-    for number in range(WARM_UPS):
-        batch("one", f"warm-{number}")
+    warm_up(batch, "ours")
     before = task_seconds(spark)
     seconds = timed(lambda: batch("input", "ours"))
     full = task_seconds(spark) - before
@@ -188,8 +189,7 @@ def with_duckdb(folder: Path) -> dict[str, float]:
             database.execute("SET TimeZone = 'UTC'")
             database.execute(DUCKDB.format(source=folder / source, out=folder / name))
 
-    for number in range(WARM_UPS):
-        batch("one", f"duckdb-warm-{number}")
+    warm_up(batch, "duckdb")
     return {"seconds": timed(lambda: batch("input", "duckdb"))}
 
 
@@ -251,8 +251,7 @@ def plain(folder: Path) -> dict[str, float]:
         with (folder / name / RESULT).open("w", newline="") as file:
             csv.writer(file).writerows(daily.orderBy("order_date", "product").collect())
 
-    for number in range(WARM_UPS):
-        batch("one", f"plain-warm-{number}")
+    warm_up(batch, "plain")
     return {"seconds": timed(lambda: batch("input", "plain"))}
 
 

@@ -27,7 +27,7 @@ from retail_jobs.settings import Settings
 from retail_jobs.stream_events import read_records
 from retail_jobs.streaming import SPARK, Streaming
 
-from bench import Ratio, show
+from bench import Ratio, show, spark_settings
 from tools.kafka_broker import create_topic, running, spark_kafka_jars
 
 CORES, MEMORY, PARTITIONS, RATE, TRIGGER = 2, "1g", 3, 200, 5.0
@@ -154,13 +154,9 @@ def main() -> None:
         for topic, count in ("warm-up", warm_up), ("backlog", options.events):
             fill(broker.address, topic, count)
         local = {
-            "spark.master": f"local[{CORES}]",
-            "spark.driver.memory": MEMORY,
-            # As executors have it that the roles start.
-            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+            **spark_settings(CORES, MEMORY),
             "spark.jars": spark_kafka_jars(),
             "spark.sql.shuffle.partitions": str(CORES),
-            "spark.ui.enabled": "false",
         }
         spark = open_session("bench", {**SPARK, **local})
         for _ in range(WARM_UPS):

@@ -313,7 +313,7 @@ class Step:
             span = Observation()
             bounds = F.min("order_id").alias("first"), F.max("order_id").alias("last")
             counted = merging.count_orders(orders.observe(span, *bounds), partitions).persist()
-            log.info("found: %d orders", counted.count())
+            log.info("found: %d orders", counted.where("count > 0").count())
             said = said.where(F.col("order_id").between(F.lit(span.get["first"]), F.lit(span.get["last"])))
             known = said.join(counted, "key", "left_semi")
             again = known.select("key").unionByName(counted.where("count > 1").select("key")).distinct().persist()
@@ -399,7 +399,9 @@ class Step:
         still = stored.where(F.col("order_date").isin(sorted(rewritten)))
         still = still.join(changed.select("order_id"), "order_id", "left_anti").select(*COLUMNS)
         rows = changed.select(*COLUMNS)
-        more = rows.coalesce(1).unionByName(still.repartition("order_date")) if rewritten else rows.coalesce(1)
+        more = rows.coalesce(1)
+        if rewritten:
+            more = more.unionByName(still.repartition("order_date"))
         # Not into the folder of the others: Spark would compute again what it keeps of that.
         merged = f"{self.staging}/merged"
         writing = pool.submit(more.write.partitionBy("order_date").parquet, merged)

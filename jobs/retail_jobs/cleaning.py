@@ -62,8 +62,7 @@ QUARANTINE_SCHEMA = (
     "run_id string, quarantined_at timestamp"
 )
 
-# Java matches `\d\d` faster than `\d{2}`.
-TIMESTAMP = r"^\d\d\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.]\d{1,9})?)? ?([Zz]|[+-]\d\d(:?\d\d)?)?$"
+TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)? ?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
 
 
 def normalise_name(name: str) -> str:

@@ -23,15 +23,16 @@ def order_key() -> Column:
 
 
 def count_orders(new: DataFrame, partitions: int) -> DataFrame:
-    """How many rows there are of every order: key (`order_key`) and count.
+    """How many rows there are of every order: key (`order_key`) and count; 0 for the key null of rows without one.
 
     Args:
         new: rows with order_id.
         partitions: how many parts to count in.
     """
+    # Rows without a key are left in: Spark would compute the keys once more to leave them out.
     keys = new.select(order_key().alias("key"))
     # One row per key comes out of nearly every row that goes in: counting ahead of the shuffle would only cost.
-    return keys.repartition(partitions, "key").groupBy("key").count()
+    return keys.repartition(partitions, "key").groupBy("key").agg(F.count("key").alias("count"))
 
 
 def judge(rows: DataFrame, file_order: DataFrame) -> DataFrame:

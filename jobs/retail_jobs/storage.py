@@ -53,11 +53,10 @@ class Storage:
 
         Hidden files and folders (leading dot or underscore) are left out.
         """
-        found, folders = [], [folder] if self.exists(folder) else []
+        system, found, folders = self._fs(folder), [], [folder] if self.exists(folder) else []
         while folders:
-            path = self._path(folders.pop())
             # Not listFiles, which asks for owners: on a local disk, Hadoop starts an `ls` for each.
-            for status in self._fs(folder).listStatus(path):
+            for status in system.listStatus(self._path(folders.pop())):
                 info = _info(status)
                 if info.name.startswith((".", "_")):
                     continue

@@ -87,12 +87,12 @@ def parse_lines(lines: DataFrame, header: Header) -> DataFrame:
     if not header.is_known:
         nothing = [F.lit(None).cast("string").alias(field) for field in FIELDS]
         return lines.select(*nothing, _kept_text(), F.lit("unknown_header").alias("fault"), *carried)
-    parsed = lines.where(F.col("raw") != header.line).withColumn("form", _form(header))
-    parsed = parsed.withColumn("quoted", _from_csv(header, F.col("form")))
+    parsed = lines.where(F.col("raw") != header.line).withColumn("form", _form(F.col("raw"), header))
+    parsed = parsed.withColumn("quoted", _from_csv(F.col("raw"), F.col("form"), header))
     unmasked = [_unmasked(F.col(f"quoted.c{number}")) for number in range(len(header.names))]
     parsed = parsed.withColumn(
         "fields",
-        F.when(F.col("form") == PLAIN, _split(header)).when(
+        F.when(F.col("form") == PLAIN, _split(F.col("raw"), header)).when(
             F.col("quoted").isNotNull() & F.col("quoted.rest").isNull(), F.array(*unmasked)
         ),
     )
@@ -110,12 +110,12 @@ def _kept_text() -> Column:
     return F.when(whole, F.col("raw")).otherwise(F.left("raw", F.lit(LONGEST_LINE))).alias("raw")
 
 
-def _form(header: Header) -> Column:
+def _form(raw: Column, header: Header) -> Column:
     """What kind of line it is, which says how to take it apart."""
     return (
-        F.when(F.octet_length("raw") > LONGEST_LINE, LONG)
-        .when(~_has_quote(F.col("raw")), PLAIN)
-        .when(F.size(_split(header)) <= MOST_FIELDS, QUOTED)
+        F.when(F.octet_length(raw) > LONGEST_LINE, LONG)
+        .when(~_has_quote(raw), PLAIN)
+        .when(F.size(_split(raw, header)) <= MOST_FIELDS, QUOTED)
         .otherwise(CROWDED)
     )
 
@@ -124,11 +124,11 @@ def _has_quote(text: Column) -> Column:
     return F.contains(text, F.lit('"'))
 
 
-def _split(header: Header) -> Column:
-    return F.split("raw", re.escape(header.separator))
+def _split(raw: Column, header: Header) -> Column:
+    return F.split(raw, re.escape(header.separator))
 
 
-def _from_csv(header: Header, form: Column) -> Column:
+def _from_csv(raw: Column, form: Column, header: Header) -> Column:
     """The fields of a line with a quote as c0, c1 and so on; `rest` is not null when there are fewer or more.
 
     Null for other lines: the parser costs more than a plain split, so only these pay for it.
@@ -143,7 +143,7 @@ def _from_csv(header: Header, form: Column) -> Column:
         # The parser makes room for so many with every line, which by default takes longer than the line.
         "maxColumns": str(MOST_FIELDS),
     }
-    fields = F.from_csv(F.replace(F.col("raw"), F.lit(NUL), F.lit(MASK)), schema, options)
+    fields = F.from_csv(F.replace(raw, F.lit(NUL), F.lit(MASK)), schema, options)
     return F.when(form == QUOTED, fields)
 
 
@@ -154,27 +154,41 @@ def _unmasked(field: Column) -> Column:
 def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
     places = [number for number, name in enumerate(header.names) if normalise_name(name) == "order_id"]
     if len(places) != 1:
-        return parse_lines(lines, header).select("order_id")
-    # Most lines have no quote up to there, and need not be taken apart.
-    ahead = F.substring_index("raw", header.separator, places[0] + 1)
-    plain = F.substring_index(ahead, header.separator, -1) if places[0] else ahead
-    text = F.when(_has_quote(ahead), _unmasked(_from_csv(header, _form(header))[f"c{places[0]}"])).otherwise(plain)
-    return lines.where(F.col("raw") != header.line).select(first_filled([text]).alias("order_id"))
+        return parse_lines(lines.select(_decoded().alias("raw")), header).select("order_id")
+
+    def ahead(line: Column) -> Column:
+        return F.substring_index(line, header.separator, places[0] + 1)
+
+    def last(part: Column) -> Column:
+        return F.substring_index(part, header.separator, -1) if places[0] else part
+
+    # Most lines are ASCII without a quote up to there, so the rest need not be looked at. The decoded line is no column
+    # of its own, which would be computed for every line.
+    line, raw = F.col("value"), _decoded()
+    easy = (F.octet_length(ahead(line)) == F.length(ahead(line))) & ~_has_quote(ahead(line))
+    quoted = _unmasked(_from_csv(raw, _form(raw, header), header)[f"c{places[0]}"])
+    text = F.when(easy, last(ahead(line))).when(_has_quote(ahead(raw)), quoted).otherwise(last(ahead(raw)))
+    # A header that is not in UTF-8 stays, as an order that no record has.
+    return lines.where(line != header.line).select(first_filled([text]).alias("order_id"))
 
 
-def _read_text(spark: SparkSession, files: list[FileInfo], *where: Column) -> DataFrame:
-    raw = F.when(F.is_valid_utf8("value"), F.col("value")).otherwise(
+def _decoded() -> Column:
+    """Text of a line (column `value`) in UTF-8, else Latin-1."""
+    return F.when(F.is_valid_utf8("value"), F.col("value")).otherwise(
         F.decode(F.col("value").cast("binary"), "ISO-8859-1")
     )
-    return spark.read.text([_literal(file.path) for file in files]).select(raw.alias("raw"), *where)
+
+
+def _read_text(spark: SparkSession, files: list[FileInfo]) -> DataFrame:
+    return spark.read.text([_literal(file.path) for file in files])
 
 
 def _read_lines(spark: SparkSession, files: list[FileInfo]) -> DataFrame:
-    return _read_text(
-        spark,
-        files,
-        F.col("_metadata.file_path").alias("source"),
-        F.col("_metadata.file_block_start").alias("block"),
+    # Not `_metadata`, whose six fields Spark puts together for every line, whichever are asked for.
+    return _read_text(spark, files).select(
+        _decoded().alias("raw"),
+        F.input_file_name().alias("source"),
+        F.input_file_block_start().alias("block"),
         F.monotonically_increasing_id().alias("row"),
     )
 

@@ -50,9 +50,12 @@ def judge(rows: DataFrame, file_order: DataFrame) -> DataFrame:
         .when(F.col("content").eqNullSafe(F.col("winner")), REPEAT)
         .otherwise(CORRECTED)
     )
+    # A file that is not among them must not make its rows vanish.
+    number = F.coalesce("number", F.raise_error(F.concat(F.lit("rows of a file that was not to be read: "), "source")))
     judged = (
         rows.where(is_clean())
-        .join(F.broadcast(file_order), "source")
+        .join(F.broadcast(file_order), "source", "left")
+        .withColumn("number", number)
         .withColumn("content", F.struct(*CONTENT))
         .withColumn("place_in_file", F.row_number().over(in_file))
         .withColumn("first_in_file", F.first("content").over(in_file))

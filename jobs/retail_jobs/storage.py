@@ -221,8 +221,9 @@ class Storage:
             return content.decode("latin-1")
 
     def uri(self, path: str) -> str:
-        """The path as Spark's `_metadata.file_path` writes it."""
-        return str(self._path(path).toUri().toString())
+        """The path as Spark's `input_file_name` writes it."""
+        uri = str(self._path(path).toUri().toString())
+        return uri.replace("file:/", "file:///", 1) if _local(path) else uri
 
     def _fs(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
         return self._path(path).getFileSystem(self._conf)

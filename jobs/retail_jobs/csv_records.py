@@ -165,7 +165,8 @@ def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
     # Most lines are ASCII without a quote up to there, so the rest need not be looked at. The decoded line is no column
     # of its own, which would be computed for every line.
     line, raw = F.col("value"), _decoded()
-    easy = (F.octet_length(ahead(line)) == F.length(ahead(line))) & ~_has_quote(ahead(line))
+    ascii_only = F.is_valid_utf8(ahead(line)) & (F.octet_length(ahead(line)) == F.length(ahead(line)))
+    easy = ascii_only & ~_has_quote(ahead(line))
     quoted = _unmasked(_from_csv(raw, _form(raw, header), header)[f"c{places[0]}"])
     text = F.when(easy, last(ahead(line))).when(_has_quote(ahead(raw)), quoted).otherwise(last(ahead(raw)))
     # A header that is not in UTF-8 stays, as an order that no record has.

@@ -49,6 +49,15 @@ CASES = {
     "mark.csv": Case(("\ufeff" + HEADER + row("d1")).encode(), (("d1", "Bonn", "1.00"),)),
     "latin-1.csv": Case((HEADER + row("e1", city="Köln")).encode("latin-1"), (("e1", "Köln", "1.00"),)),
     "latin-1 header.csv": Case(("prüfer," + HEADER + "x," + row("e2")).encode("latin-1"), (("e2", "Bonn", "1.00"),)),
+    "latin-1 orders.csv": Case(
+        (HEADER + 2 * "".join(row(f"s{letter}", city="Köln") for letter in "é°üÿ")).encode("latin-1"),
+        tuple((f"s{letter}", "Köln", "1.00") for letter in "°éüÿ"),
+    ),
+    # The same order: if anything in a line is not UTF-8, all of it is Latin-1.
+    "mixed orders.csv": Case(
+        HEADER.encode() + row("tÃ¼", city="Köln").encode("latin-1") + row("tÃ¼", city="Köln").encode(),
+        (("tÃ¼", "Köln", "1.00"),),
+    ),
     "windows.csv": Case((HEADER + row("f1")).replace("\n", "\r\n"), (("f1", "Bonn", "1.00"),)),
     "long line.csv": Case(
         HEADER + row("g1", city="x" * 100_000_000) + row("g2"), (("g2", "Bonn", "1.00"),), ("line_too_long",)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from retail_jobs import cleaning, merging
-from retail_jobs.csv_records import parse_header, parse_lines
+from retail_jobs.csv_records import parse_header, parse_lines, read_headers, read_order_ids, read_records
+from retail_jobs.storage import Storage
 from retail_jobs.stream_events import clean_events
 
 # Every example is a Spark job over many records, so making a failing one smaller would take minutes.
@@ -134,6 +136,23 @@ def test_no_line_makes_the_reader_raise(spark: SparkSession, lines: list[str]) -
 ).map(lambda value: json.dumps(value).encode())), max_size=60))  # fmt: skip
 def test_no_message_makes_the_stream_raise(spark: SparkSession, values: list[bytes]) -> None:
     assert len(collected(clean_events(as_messages(spark, values)))) == len(values)
+
+
+# Bytes that are UTF-8 together, alone or not at all, and what takes a line apart.
+pieces = st.sampled_from([b"a", b"1", b" ", b",", b'"', b"\0", b"\xb0", b"\xfc", b"\xc3", b"\xbc", b"\xc3\xbc"])
+lines_of_bytes = st.lists(st.lists(st.lists(pieces, max_size=4).map(b"".join), max_size=4).map(b",".join), min_size=100)
+
+
+@FEW
+@given(st.sampled_from([b"order_id,product,amount\n", b"product,order_id,amount\n"]), lines_of_bytes)
+def test_orders_are_counted_by_the_ids_that_records_have(
+    spark: SparkSession, tmp_path: Path, header: bytes, lines: list[bytes]
+) -> None:
+    (tmp_path / "a.csv").write_bytes(header + b"\n".join(lines))
+    storage = Storage(spark)
+    groups = read_headers(storage, storage.files(f"file:{tmp_path}"))
+    records = Counter(read_records(spark, groups).where("fault is null").select("order_id").collect())
+    assert records <= Counter(read_order_ids(spark, groups).collect())
 
 
 rows_of_orders = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.sampled_from("xy")), max_size=30)

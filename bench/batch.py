@@ -135,7 +135,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def warm_up(batch: Callable[[str, str], None], engine: str) -> None:
-    """Let an engine do the work of one day as often as it takes until its speed is that of the rest."""
+    """Let an engine do the work of one day `WARM_UPS` times; more of them make it no faster."""
     for number in range(WARM_UPS):
         batch("one", f"{engine}-warm-{number}")
 

@@ -48,7 +48,7 @@ SPARK = {
     "spark.sql.adaptive.enabled": "false",
     # A folder of a few thousand files is listed faster by the driver than by a job.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "5000",
-    # Opening a file takes as long as reading so much of it, in bytes; by default Spark makes tasks of a third less.
+    # Opening a file takes as long as reading so many bytes of it; Spark supposes 4 MiB, and gives a task fewer files.
     "spark.sql.files.openCostInBytes": "262144",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # Parquet need not look for values that come again where there are hardly any.

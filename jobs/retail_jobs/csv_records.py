@@ -75,7 +75,7 @@ def read_order_ids(spark: SparkSession, groups: dict[Header, list[FileInfo]]) ->
 
     Of a malformed line it may be any field.
     """
-    # Not _read_lines: Spark makes the metadata of files for every line even if nobody asks for it.
+    # Not `_read_lines`, which decodes every line.
     parts = [_order_ids(_read_text(spark, files), header) for header, files in groups.items()]
     return reduce(DataFrame.unionByName, parts)
 

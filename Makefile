@@ -23,7 +23,7 @@ step = @printf '\n== %s\n' '$(1)'; from=$$EPOCHSECONDS; $(2); printf '== %s: %d 
 ##@ Everything
 
 .PHONY: lab
-lab: setup preflight artefacts hosts ## from nothing to the running pipeline; goes on where it stopped
+lab: setup preflight hosts artefacts ## from nothing to the running pipeline; goes on where it stopped
 	@$(MAKE) site
 	@python -m tools.status --urls
 
@@ -38,11 +38,11 @@ local: ## no root, no cluster: the batch on ./data, and the dashboard over it on
 
 .PHONY: down
 down: setup ## stop the hosts, keep their data; `make lab` brings them back
-	$(call step,Stop the hosts,ansible-playbook ansible/lab_down.yml)
+	$(call step,Stop the hosts,python -m lab down $(INVENTORY))
 
 .PHONY: destroy
 destroy: setup ## delete the hosts and all their data
-	$(call step,Delete the hosts,ansible-playbook ansible/lab_destroy.yml)
+	$(call step,Delete the hosts,python -m lab destroy $(INVENTORY))
 
 ##@ Look
 
@@ -82,7 +82,7 @@ sample-data: setup ## write the sample month to data/input anew
 
 .PHONY: hosts
 hosts: setup ## make or start the hosts on this machine
-	$(call step,Hosts,ansible-playbook ansible/lab_up.yml)
+	$(call step,Hosts,python -m lab up $(INVENTORY))
 
 .PHONY: site
 site: setup
@@ -143,13 +143,8 @@ setup-test:
 	@tools/bootstrap.sh test
 
 .PHONY: lint
-lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck
-	$(call step,ruff,ruff check .)
-	$(call step,Formatting,ruff format --check .)
-	$(call step,mypy,for root in "tools tests bench plugins roles" jobs producer webapp; do mypy $$root; done)
-	$(call step,yamllint,yamllint --strict .)
-	$(call step,ansible-lint,ansible-lint -q)
-	$(call step,shellcheck,git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck)
+lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck: the hooks of .pre-commit-config.yaml
+	$(call step,Lint,pre-commit run --all-files)
 
 .PHONY: unit
 unit: setup-test artefacts ## unit tests of the packages and tools, the dashboard's in a browser
@@ -159,9 +154,11 @@ unit: setup-test artefacts ## unit tests of the packages and tools, the dashboar
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks
 	@python -m tests.labs mini molecule 192.168.58 13000 --mirror mini1
-	@molecule destroy -s default  # what an interrupted run left
+	@python -m lab destroy tests/output/molecule/molecule  # what an interrupted run left
+	@python -m lab up tests/output/molecule/molecule
 	$(call step,Molecule,ANSIBLE_INVENTORY=tests/output/molecule/molecule$(comma).lab/molecule/inventory.yml \
-	  molecule test -s default -s hdfs -s kafka -s spark -s retail)
+	  molecule test -s hdfs -s kafka -s spark -s retail)
+	@python -m lab destroy tests/output/molecule/molecule
 
 .PHONY: e2e
 e2e: setup-test ## the whole cluster in a lab of its own

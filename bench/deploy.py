@@ -22,7 +22,6 @@ import os
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +29,7 @@ import yaml
 
 from bench import Ratio, show
 from tests.labs import ROOT, TestLab, clone, derive
-from tools.terminal import Problem, console, run
+from tools.terminal import Problem, console, fetch, run
 
 # What a deployment wrote on a host, but for its users.
 SETTINGS = """cd / && sudo find etc usr/local -newer etc/machine-id -not -type d -not -path 'etc/passwd*' \
@@ -70,9 +69,8 @@ def wait_for_data(lab: TestLab) -> None:
     deadline = time.monotonic() + 120
     for path in ("/api/daily", "/api/windows"):
         while True:
-            with urllib.request.urlopen(lab.url("dashboard") + path, timeout=20) as answer:
-                if json.load(answer)["rows"]:
-                    break
+            if json.loads(fetch(lab.url("dashboard") + path))["rows"]:
+                break
             if time.monotonic() > deadline:
                 raise Problem(f"{lab.url('dashboard')}{path} shows nothing for two minutes")
             time.sleep(0.2)

@@ -42,7 +42,14 @@ class TestLab:
         return f"http://localhost:{self.ports[ui]}"
 
 
-def derive(profile: str, name: str, network: str, port_offset: int, variables: dict[str, Any] | None = None) -> TestLab:
+def derive(
+    profile: str,
+    name: str,
+    network: str,
+    port_offset: int,
+    variables: dict[str, Any] | None = None,
+    checkout: Path = ROOT,
+) -> TestLab:
     """Write an inventory like that of a profile, for another lab.
 
     Args:
@@ -51,11 +58,12 @@ def derive(profile: str, name: str, network: str, port_offset: int, variables: d
         network: The first three numbers of its addresses, for instance `192.168.57`.
         port_offset: Added to every published port. At most 14,000: from 32768 on a port may be that of any connection.
         variables: Variables of all hosts that differ.
+        checkout: Where the lab is to be made.
 
     Returns:
         The new lab. Its input is a fresh copy of the sample data, its output is empty.
     """
-    source = ROOT / "inventories" / profile
+    source = checkout / "inventories" / profile
     hosts = yaml.safe_load((source / "hosts.yml").read_text())
     settings = yaml.safe_load((source / "group_vars" / "all.yml").read_text())
     for host in hosts["all"]["hosts"].values():
@@ -63,11 +71,10 @@ def derive(profile: str, name: str, network: str, port_offset: int, variables: d
     for row in settings["lab_publish"].values():
         row["port"] += port_offset
 
-    folder = OUTPUT / name
+    folder = checkout / OUTPUT.relative_to(ROOT) / name
     shutil.rmtree(folder, ignore_errors=True)
     inventory, data = folder / name, folder / "data"
-    shutil.copytree(ROOT / "data" / "input", data / "input")
-    settings |= {"lab_name": name}
+    shutil.copytree(checkout / "data" / "input", data / "input")
     settings |= {"jobs_source": str(data / "input"), "jobs_results": str(data / "output")} | (variables or {})
     (inventory / "group_vars").mkdir(parents=True)
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
@@ -75,20 +82,58 @@ def derive(profile: str, name: str, network: str, port_offset: int, variables: d
     return TestLab(name, inventory, data, {ui: row["port"] for ui, row in settings["lab_publish"].items()})
 
 
-def clone(folder: Path) -> Path:
-    """Clone what is committed, with the tools and downloads of this checkout.
+def copy(checkout: Path) -> Path:
+    """Copy what is or will be committed, as it stands here.
 
     Args:
-        folder: Where to put it, on the file system of the checkout: the downloads become hard links.
+        checkout: The folder to make.
 
     Returns:
-        The clone's folder.
+        The same folder.
     """
-    checkout = folder / "checkout"
-    subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
-    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    checkout.mkdir(parents=True)
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(["rsync", "--archive", "--from0", "--files-from=-", f"{ROOT}/", checkout], input=tracked, check=True)
+    return checkout
+
+
+def link_cache(checkout: Path) -> None:
+    """Give a copy of the checkout the downloads, archives and base trees of this one, as hard links where that can be.
+
+    The folders of downloads and archives become its owner's; a base tree is root's, and no lab changes it.
+    """
+    owner = checkout.stat()
+    source, target = ROOT / ".cache", checkout / ".cache"
+    target.mkdir()
     for name in ("artefacts", "downloads"):
-        shutil.copytree(ROOT / ".cache" / name, checkout / ".cache" / name, copy_function=os.link)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, copy_function=_link)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        os.chown(folder, owner.st_uid, owner.st_gid)
+    for tree in (path for path in source.glob("base-*") if path.is_dir() and path.suffix != ".part"):
+        link = ["--link"] if tree.stat().st_dev == target.stat().st_dev else []
+        subprocess.run(["cp", "--archive", *link, tree, target], check=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def clone(folder: Path) -> Path:
+    """A copy of the checkout with its tools and downloads, for tests that need one of their own.
+
+    Args:
+        folder: Where to put it, best on the file system of the checkout.
+
+    Returns:
+        The copy's folder.
+    """
+    checkout = copy(folder / "checkout")
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    link_cache(checkout)
     return checkout
 
 

@@ -6,18 +6,21 @@ import csv
 import json
 import re
 import shutil
-import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser import browser
-from tests.conftest import Cluster, run, wait_for
-from tests.labs import OUTPUT, ROOT, derive
+from tests.commands import run, wait_for
+from tests.conftest import Cluster
+from tests.labs import OUTPUT, derive
 from tools.oracle import compare, daily_revenue
+from tools.terminal import fetch
 
 HOSTS = ("master1", "worker1", "worker2", "edge1")
 UNITS = {
@@ -27,12 +30,6 @@ UNITS = {
     "edge1": ("retail-streaming", "retail-producer", "retail-dashboard", "nginx", "retail-batch.timer"),
 }
 LAB_MEMORY_GIB = 6.0
-
-
-def fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        body: bytes = answer.read()
-    return body.decode()
 
 
 def fetch_json(url: str) -> Any:  # noqa: ANN401 - JSON
@@ -66,8 +63,9 @@ def all_units_run(cluster: Cluster, host: str) -> bool:
 
 
 def test_one_command_brings_the_running_pipeline_and_goes_on_where_it_was_interrupted(cluster: Cluster) -> None:
-    assert "TASK [hdfs : " in cluster.interrupted and "TASK [spark : " not in cluster.interrupted
+    assert "TASK [hdfs : " in cluster.interrupted.output and "TASK [spark : " not in cluster.interrupted.output
     assert cluster.lab.url("dashboard") in cluster.deployed.output
+    assert cluster.interrupted.passwords == cluster.deployed.passwords == 1
     for host in HOSTS:
         assert all_units_run(cluster, host), host
 
@@ -75,6 +73,7 @@ def test_one_command_brings_the_running_pipeline_and_goes_on_where_it_was_interr
 def test_a_second_deploy_changes_nothing(cluster: Cluster) -> None:
     again = cluster.make("lab")
     assert again.changed == 0, again.output[-6000:]
+    assert "nothing had to be changed" in again.output  # on this machine
 
 
 def test_check_proves_that_data_flows(cluster: Cluster) -> None:
@@ -148,7 +147,8 @@ def test_the_dashboard_shows_it_all_in_a_browser(cluster: Cluster) -> None:
 
 
 def test_another_lab_runs_beside_it(cluster: Cluster) -> None:
-    other = Cluster(derive("mini", "beside", "192.168.62", 12000))
+    beside = derive("mini", "beside", "192.168.62", 12000, checkout=cluster.checkout)
+    other = Cluster(cluster.user, cluster.checkout, beside)
     other.make("hosts")
     try:
         assert other.ssh("mini1", "hostname").output.strip() == "mini1"
@@ -157,6 +157,28 @@ def test_another_lab_runs_beside_it(cluster: Cluster) -> None:
     finally:
         other.make("destroy")
     assert cluster.ssh("master1", "hostname").output.strip() == "master1"
+
+
+@pytest.fixture
+def shut_out() -> Iterator[None]:
+    """What Docker does to a machine that it is installed on: what it did not start, it does not let through."""
+    listing = run("nft", "list", "chain", "ip", "filter", "FORWARD", check=False)
+    assert listing.code, "this machine has forward rules of its own, which the test would change"
+    run("nft", "add table ip filter; "
+        "add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }")  # fmt: skip
+    yield
+    run("nft", "delete", "table", "ip", "filter")
+
+
+def said_of_firewall(cluster: Cluster) -> str:
+    lines = cluster.make("status", check=False).output.splitlines()
+    return "".join(line for line in lines if "firewall drops what the hosts send" in line)
+
+
+def test_a_firewall_that_shuts_the_hosts_out_is_named_and_mended(cluster: Cluster, shut_out: None) -> None:
+    assert "run `make hosts`" in wait_for("status names it", lambda: said_of_firewall(cluster))
+    cluster.make("hosts")
+    wait_for("status is content", lambda: cluster.make("status", check=False).code == 0)
 
 
 def test_the_timer_shows_its_next_run_and_the_batch_runs_by_hand(cluster: Cluster) -> None:
@@ -171,10 +193,7 @@ def test_the_timer_shows_its_next_run_and_the_batch_runs_by_hand(cluster: Cluste
 def test_another_month_adds_days_and_leaves_the_others(cluster: Cluster) -> None:
     before = partitions(cluster)
     month = cluster.lab.data / "month"
-    run(
-        str(ROOT / ".venv/bin/python"), "-m", "tools.sample_data",
-        "--month", "2025-10", "--rows", "400", "--seed", "7", "--out", str(month),
-    )  # fmt: skip
+    cluster.python("tools.sample_data", "--month", "2025-10", "--rows", "400", "--seed", "7", "--out", str(month))
     for file in month.glob("*.csv"):
         if file.name != "products.csv":
             shutil.copy(file, cluster.lab.data / "input" / f"october-{file.name}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from tests.conftest import Cluster, wait_for
+from tests.commands import wait_for
+from tests.conftest import Cluster
 from tests.test_cluster import UNITS, all_units_run
 from tools.faults.kinds import KINDS
 

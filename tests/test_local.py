@@ -10,7 +10,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from tests.conftest import run, wait_for
+from tests.commands import run, wait_for
 from tests.labs import OUTPUT, ROOT
 from tools.oracle import compare, daily_revenue
 

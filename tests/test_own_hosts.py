@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import Cluster, run, wait_for
-from tests.labs import OUTPUT
+from tests.commands import wait_for
+from tests.conftest import Cluster
 
 PORT = 9864  # of a DataNode
 NO_SUCH_HOST = 250
@@ -19,7 +19,7 @@ NO_SUCH_HOST = 250
 @pytest.fixture
 def inventory(cluster: Cluster) -> Iterator[Path]:
     """A copy of the lab's inventory, of the same name so that the lab's connection file goes with it."""
-    folder = OUTPUT / "own_hosts" / cluster.lab.name
+    folder = cluster.lab.inventory.parent / "own_hosts" / cluster.lab.name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(cluster.lab.inventory, folder)
     yield folder
@@ -43,7 +43,7 @@ def test_a_deployed_cluster_is_in_order(cluster: Cluster) -> None:
     assert looked.changed == 0
 
 
-def test_all_that_is_wrong_stands_in_one_table(inventory: Path, faults: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_is_wrong_stands_in_one_table(cluster: Cluster, inventory: Path, faults: None) -> None:
     file = inventory / "hosts.yml"
     content = yaml.safe_load(file.read_text())
     hosts, groups = content["all"]["hosts"], content["all"]["children"]
@@ -53,8 +53,7 @@ def test_all_that_is_wrong_stands_in_one_table(inventory: Path, faults: None, mo
     hosts["worker2"] |= {"ansible_user": "plain", "ansible_ssh_extra_args": "-o ControlPath=none"}
     hosts["worker3"] = {"ansible_host": f"{network}.{NO_SUCH_HOST}"}
     file.write_text(yaml.safe_dump(content))
-    monkeypatch.setenv("COLUMNS", "400")  # a row is a line
-    looked = run("make", "check-hosts", f"INVENTORY={inventory}", check=False)
+    looked = cluster.make("check-hosts", inventory=inventory, check=False)
     assert looked.code and looked.changed == 0
     assert "Traceback" not in looked.output
     rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in looked.output.splitlines() if "│" in line]

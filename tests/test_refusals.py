@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Nobody, Result, run
+from tests.accounts import Nobody
+from tests.commands import Result, run
 from tests.labs import ROOT, TestLab, clone, derive
 
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
@@ -78,7 +80,13 @@ def test_a_port_in_use(lab: TestLab) -> None:
 
 
 def test_a_user_who_may_not_become_root(lab: TestLab, nobody: Nobody) -> None:
-    assert "Run as root, or let sudo ask its password first" in refused(lab, *nobody.prefix).output
+    assert "run this in a terminal, where sudo can ask for your password" in refused(lab, *nobody.prefix).output
+
+
+def test_root_in_a_checkout_of_somebody_else(lab: TestLab, broken_checkout: Path) -> None:
+    os.chown(broken_checkout, 65534, 65534)
+    output = refused(lab, checkout=broken_checkout).output
+    assert "This checkout belongs to nobody: run the command as nobody." in output
 
 
 def test_an_empty_input(lab: TestLab) -> None:
@@ -99,6 +107,6 @@ def test_a_damaged_archive(lab: TestLab, broken_checkout: Path) -> None:
     content = archive.read_bytes()
     archive.unlink()  # the other name of the file, in this checkout's cache, stays whole
     archive.write_bytes(content[:1000] + b"damage" + content[1006:])
-    output = refused(lab, checkout=broken_checkout).output
-    assert f"{archive} is damaged" in output
+    output = run("make", "-C", str(broken_checkout), "artefacts", check=False).output
+    assert f"{archive} is damaged; nothing was deployed" in output
     assert "expected sha256" in output and "found    sha256" in output

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import Cluster, run
-from tests.labs import ROOT
+from tests.commands import run
+from tests.conftest import Cluster
 
 
 def test_destroy_leaves_no_trace(cluster: Cluster) -> None:
@@ -13,7 +13,7 @@ def test_destroy_leaves_no_trace(cluster: Cluster) -> None:
     cluster.make("destroy")
     traces = {
         "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if f".lab/{name}/" in line],
-        "folder": [str(path) for path in (ROOT / ".lab").glob(name)],
+        "folder": [str(path) for path in (cluster.checkout / ".lab").glob(name)],
         "processes": [
             path.parent.name
             for path in Path("/proc").glob("[0-9]*/cmdline")

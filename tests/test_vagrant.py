@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Result, run, wait_for
+from tests.commands import Result, run, wait_for
 from tests.labs import ROOT, TestLab, clone, derive
 
 PROVIDERS = ("virtualbox", "libvirt", "parallels", "vmware_desktop", "lxc")

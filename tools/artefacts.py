@@ -167,7 +167,7 @@ def verify(checkout: Checkout) -> None:
     for path, row, digest in zip(paths, rows.values(), found, strict=True):
         if digest != row["sha256"]:
             raise Problem(
-                f"{path} is damaged; no host was touched.\n  expected sha256 {row['sha256']}\n"
+                f"{path} is damaged; nothing was deployed.\n  expected sha256 {row['sha256']}\n"
                 f"  found    sha256 {digest}\n"
                 "  Remove that file and run the same command again: it is made again from the downloads."
             )

@@ -33,6 +33,12 @@ family=$(. /etc/os-release && echo " ${ID:-} ${ID_LIKE:-} ")
 [[ $family == *" debian "* ]] ||
   stop "This is not Debian or a relative of it (found:$family). Take Debian 12 or Ubuntu 24.04, or \`vagrant up\`."
 
+# What root makes in somebody's checkout, that person could not change afterwards.
+owner=$(stat --format %U .)
+if ((!EUID)) && [[ $owner != root ]]; then
+  stop "This checkout belongs to $owner: run the command as $owner. It asks for sudo's password when it needs root."
+fi
+
 missing=()
 for row in $packages; do
   sign=${row%=*}

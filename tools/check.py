@@ -11,8 +11,6 @@ import io
 import json
 import secrets
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,7 +23,7 @@ from tools import cluster as clusters
 from tools.cluster import Cluster, Host
 from tools.oracle import compare, daily_revenue
 from tools.status import look_at
-from tools.terminal import Problem, run
+from tools.terminal import Problem, fetch, run
 
 RESULT = "/var/lib/retail/output/analysis_csv/daily_revenue.csv"
 PYSPARK = """
@@ -59,9 +57,7 @@ def _expect(condition: bool, otherwise: str) -> None:
 
 def _get(cluster: Cluster, ui: str, path: str = "/") -> str:
     published: dict[str, Any] = cluster.variable("lab_publish", {})
-    with urllib.request.urlopen(f"http://localhost:{published[ui]['port']}{path}", timeout=20) as answer:
-        body: bytes = answer.read()
-    return body.decode()
+    return fetch(f"http://localhost:{published[ui]['port']}{path}")
 
 
 def hdfs(cluster: Cluster) -> None:
@@ -155,7 +151,7 @@ def passes(cluster: Cluster, check: Check, console: Console) -> bool:
     started = time.monotonic()
     try:
         check.prove(cluster)
-    except (Problem, OSError, urllib.error.URLError, ValueError, KeyError) as error:
+    except (Problem, OSError, ValueError, KeyError) as error:
         host = cluster.one_of(check.group)
         console.print(f"[bold red]WRONG[/]  {check.proves}")
         console.print(f"       {error}", markup=False)

@@ -16,11 +16,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from roles.lab.files.shopfloor_lab import base_tree
-from roles.lab.files.shopfloor_lab.model import LabError
-from roles.lab.files.shopfloor_lab.progress import Progress
+from lab.shopfloor_lab import base_tree
+from lab.shopfloor_lab.model import LabError
+from lab.shopfloor_lab.progress import Progress
 from tools.terminal import Problem, console, run, step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,10 +111,9 @@ def tree() -> Path:
         Problem: It could not be built.
     """
     cache = ROOT / ".cache"
-    packages = yaml.safe_load((ROOT / "roles/lab/defaults/main.yml").read_text())["lab_packages"]
     in_use = {path.name for path in cache.glob("base-*")}  # some lab may stand on any of them
     try:
-        return base_tree.ensure(cache, base_tree.recipe(packages), in_use, Progress())
+        return base_tree.ensure(cache, base_tree.recipe(), in_use, Progress())
     except LabError as error:
         raise Problem(str(error)) from None
 

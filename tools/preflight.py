@@ -46,7 +46,7 @@ ONE_HOST_ONLY = {
     "spark_master": "Two mean recovery by ZooKeeper, which is not available yet",
     "edge": "Two would run every job twice over the same data",
 }
-HOST_VARIABLES = frozenset({"memory_mib", "cpus"})  # read by what makes hosts, not by a role
+SIZES = frozenset({"memory_mib", "cpus"})  # of a host; read, like lab_publish, by what makes hosts and not by a role
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def inventory_objections(inventory: Inventory, known: frozenset[str]) -> Iterato
 
 def known_variables(roles: Path) -> frozenset[str]:
     """Every variable that a role's argument specification names."""
-    names = set(HOST_VARIABLES)
+    names = {*SIZES, "lab_publish"}
     for path in roles.glob("*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
             names |= (entry.get("options") or {}).keys()
@@ -170,7 +170,7 @@ def _mirror(inventory: Inventory) -> Iterator[str]:
 def _hosts(inventory: Inventory) -> Iterator[str]:
     owners: dict[str, list[str]] = {}
     for host, variables in inventory.hosts.items():
-        for name in HOST_VARIABLES & variables.keys():
+        for name in SIZES & variables.keys():
             if not isinstance(variables[name], int):
                 yield f"Host {host} has {name} {variables[name]!r}. Write a whole number."
         address = variables.get("ansible_host")
@@ -235,7 +235,7 @@ def machine_objections(inventory: Inventory, machine: Machine, lab: Path) -> Ite
     if machine.arch not in PLATFORMS:
         yield f"This machine is {machine.arch}; the products are made for {' and '.join(PLATFORMS)} only."
     if not machine.may_become_root:
-        yield "Hosts are made as root. Run as root, or let sudo ask its password first: `sudo -v`."
+        yield "Hosts are made as root: run this in a terminal, where sudo can ask for your password, or run it as root."
     state = _state(lab)
     if not _alive(state.get("keeper")):
         yield from _memory(inventory, machine)
@@ -297,11 +297,23 @@ def _holder(port: int) -> str:
     return f" by {users.split(maxsplit=1)[0]}" if found else ""
 
 
-def _may_become_root() -> bool:
-    if os.geteuid() == 0:
-        return True
+def has_sudo_ready() -> bool:
+    """Whether sudo lets this user become root without asking for a password now."""
     sudo = shutil.which("sudo")
     return bool(sudo) and subprocess.run([str(sudo), "-n", "true"], capture_output=True, check=False).returncode == 0
+
+
+def _may_become_root() -> bool:
+    return os.geteuid() == 0 or has_sudo_ready() or (bool(shutil.which("sudo")) and _has_terminal())
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal on which sudo can ask."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
 
 
 def _state(lab: Path) -> dict[str, Any]:

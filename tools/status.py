@@ -11,7 +11,6 @@ import json
 import shlex
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from rich.text import Text
 
 from tools import cluster as clusters
 from tools.cluster import Cluster, Host, UnreachableError
-from tools.terminal import run
+from tools.terminal import fetch, run
 
 # What runs on the hosts of a group. The next daemon is one word here.
 UNITS: dict[str, tuple[str, ...]] = {
@@ -177,11 +176,20 @@ def urls(cluster: Cluster) -> dict[str, str]:
     return {name: f"http://localhost:{row['port']}" for name, row in published.items()}
 
 
+def network_troubles(cluster: Cluster) -> list[str]:
+    """What the keeper of a lab on this machine found of this machine's firewall, which only root may read."""
+    home = cluster.variable("lab_home", "")
+    state = Path(home) / "state.json"
+    if home and state.exists() and json.loads(state.read_text(encoding="utf-8"))["shut_out"]:
+        return ["this machine's firewall drops what the hosts send (chain FORWARD, as by Docker): run `make hosts`"]
+    return []
+
+
 def answers(url: str) -> str:
     """What a URL answers: a code like `200`, or why it does not."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return str(response.status)
+        fetch(url, timeout=5)
+        return "200"
     except urllib.error.HTTPError as error:
         return f"error {error.code}"
     except (OSError, ValueError) as error:
@@ -300,7 +308,7 @@ def show(cluster: Cluster, console: Console) -> int:
         console.print()
         console.print(urls_table(addresses, states))
     console.print(f"\nMemory of all hosts: {sum(report.memory for report in reports) / 2**30:.1f} GiB")
-    troubles = [trouble for report in reports for trouble in report.troubles()]
+    troubles = [trouble for report in reports for trouble in report.troubles()] + network_troubles(cluster)
     troubles += [f"{addresses[name]} does not answer: {state}" for name, state in states.items() if state != "200"]
     if troubles:
         console.print("\nNot as it should be:", style="bold red")

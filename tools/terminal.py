@@ -1,9 +1,10 @@
-"""What the commands on the control side share: how they speak, and how they stop."""
+"""What the commands on the control side share: how they speak, how they stop, and how they ask a UI."""
 
 from __future__ import annotations
 
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,10 @@ from rich.console import Console
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+# The UIs are published on this machine: a proxy of the environment would look for them elsewhere.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Problem(Exception):
@@ -24,6 +29,21 @@ def step(what: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     console.print(f"  {what}: {time.monotonic() - start:.1f} s", markup=False)
+
+
+def fetch(url: str, timeout: float = 20) -> str:
+    """Content of a page on this machine, asked for directly whatever proxies the environment names.
+
+    Args:
+        url: Its address.
+        timeout: Seconds without a sign of life.
+
+    Raises:
+        OSError: Nothing answers, or it answers with an error (`urllib.error.HTTPError`).
+    """
+    with _direct.open(url, timeout=timeout) as answer:
+        content: bytes = answer.read()
+    return content.decode()
 
 
 def run(command: Callable[[], None]) -> None:

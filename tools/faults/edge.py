@@ -25,6 +25,7 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 TIMEOUT = 15  # seconds for one question
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxies the host's users have
 
 
 def create(servers: str, like: str, topic: str) -> None:
@@ -138,7 +139,7 @@ def lacks(servers: str, namenodes: str, masters: str, datanodes: str, workers: s
 def _json(url: str) -> dict[str, Any]:
     """The answer of a web UI; empty when there is none."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        with DIRECT.open(url, timeout=TIMEOUT) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except (OSError, ValueError):

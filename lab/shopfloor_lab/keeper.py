@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import network
 from .machine import (
     cgroup_roots,
     end_with_parent,
@@ -33,6 +34,7 @@ from .model import Host, Lab, LabError, Publication, parse
 
 REBOOT_EXIT_CODE = 133
 SHUTDOWN_PATIENCE = 120.0
+NETWORK_SECONDS = 10.0
 _PROXY = "/lib/systemd/systemd-socket-proxyd"
 _POWEROFF = signal.SIGRTMIN + 3
 _WAKING = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
@@ -71,6 +73,7 @@ class Keeper:
     ports: dict[int, Port] = field(default_factory=dict)
     generation: int = 0
     stopping: bool = False
+    shut_out: bool = False
 
     def run(self) -> None:
         """Keep the lab until told to stop."""
@@ -78,14 +81,28 @@ class Keeper:
         self.cgroups = _own_cgroups(f"shopfloor-{self.home.name}")
         self.reload()
         while True:
-            received = signal.sigwait(_WAKING)
-            if received in (signal.SIGTERM, signal.SIGINT):
+            received = signal.sigtimedwait(_WAKING, NETWORK_SECONDS)
+            if received is None:
+                self.look_at_network()
+            elif received.si_signo in (signal.SIGTERM, signal.SIGINT):
                 break
-            if received == signal.SIGHUP:
+            elif received.si_signo == signal.SIGHUP:
                 self.reload()
             else:
                 self.collect()
         self.stop()
+
+    def look_at_network(self) -> None:
+        """Write down when the machine's firewall begins or ceases to drop what the hosts send."""
+        try:
+            shut_out = network.is_shut_out(self.lab)
+        except (LabError, ValueError) as error:
+            say(f"the machine's firewall cannot be read: {error}")
+            return
+        if shut_out != self.shut_out:
+            self.shut_out = shut_out
+            say(f"the machine's firewall {'drops' if shut_out else 'lets through'} what the hosts send")
+            self.write_state()
 
     def reload(self) -> None:
         """Bring what runs to what `lab.json` says."""
@@ -230,6 +247,7 @@ class Keeper:
             "keeper": identity(os.getpid()),
             "generation": self.generation,
             "stopping": self.stopping,
+            "shut_out": self.shut_out,
             "cgroups": [str(root) for root in self.cgroups],
             "hosts": {name: _describe(child) for name, child in self.hosts.items()},
             "ports": {str(number): _describe(port) for number, port in self.ports.items()},

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,12 @@ from .model import LabError
 from .progress import Progress
 
 SUITE = "bookworm"
+# What the hosts have beside a minimal Debian. acl: Ansible needs it to become a user who is not root.
+PACKAGES = (
+    "acl", "ca-certificates", "curl", "dbus", "iproute2", "iputils-ping", "less", "libpam-systemd", "libsnappy1v5",
+    "nano", "netbase", "nftables", "nginx-light", "openjdk-17-jre-headless", "openssh-server", "procps", "python3",
+    "python3-apt", "rsync", "sudo", "systemd", "systemd-sysv", "zstd",
+)  # fmt: skip
 _SUITES = {SUITE, f"{SUITE}-updates", f"{SUITE}-security", f"{SUITE}/updates"}
 _LOCAL_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 _SETUP = Path(__file__).with_name("setup.sh")
@@ -44,13 +50,13 @@ class Recipe:
         return f"base-{self.architecture}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def recipe(packages: Sequence[str]) -> Recipe:
+def recipe() -> Recipe:
     """The recipe on this machine: its architecture, and the certificate authorities its owner added."""
     authorities = hashlib.sha256()
     for certificate in sorted(_LOCAL_AUTHORITIES.glob("**/*.crt")):
         authorities.update(certificate.read_bytes())
     architecture = run(["dpkg", "--print-architecture"]).strip()
-    return Recipe(tuple(sorted(packages)), architecture, authorities.hexdigest())
+    return Recipe(PACKAGES, architecture, authorities.hexdigest())
 
 
 def ensure(cache: Path, wanted: Recipe, in_use: set[str], progress: Progress) -> Path:

@@ -17,7 +17,7 @@ from .model import Host, Lab, LabError
 from .progress import Progress
 
 USER = "ops"
-# ssh appends 17 characters while it makes the socket, and the kernel takes 107.
+# ssh appends 17 bytes while it makes the socket, and the kernel takes 107.
 _SOCKET_PATH_MAX = 107 - 17
 _READY = {"running", "degraded"}
 _PROBE = "systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend --no-pager"
@@ -61,7 +61,7 @@ def socket_folder(lab: Lab) -> Path:
     """Folder of ssh's shared connections: in the lab, or in /tmp when its path is too long for a socket."""
     longest = len("255.255.255.255")
     inside = lab.home / "c"
-    if len(str(inside)) + 1 + longest <= _SOCKET_PATH_MAX:
+    if len(os.fsencode(inside)) + 1 + longest <= _SOCKET_PATH_MAX:
         return inside
     return Path("/tmp") / f"sf-{hashlib.sha256(str(lab.home).encode()).hexdigest()[:12]}"
 
@@ -162,18 +162,23 @@ def _ssh_config(lab: Lab) -> str:
 {entries}
 Host *
   User {USER}
-  IdentityFile "{lab.home}/id_ed25519"
+  IdentityFile "{_literal(lab.home)}/id_ed25519"
   IdentitiesOnly yes
   BatchMode yes
-  UserKnownHostsFile "{lab.home}/known_hosts"
+  UserKnownHostsFile "{_literal(lab.home)}/known_hosts"
   GlobalKnownHostsFile none
   StrictHostKeyChecking yes
   LogLevel ERROR
   ServerAliveInterval 10
   ControlMaster auto
   ControlPersist 60s
-  ControlPath "{socket_folder(lab)}/%h"
+  ControlPath "{_literal(socket_folder(lab))}/%h"
 """
+
+
+def _literal(path: Path) -> str:
+    """A path in which ssh finds none of its own signs like %h."""
+    return str(path).replace("%", "%%")
 
 
 def _inventory(lab: Lab) -> str:
@@ -183,4 +188,5 @@ all:
   vars:
     ansible_user: {USER}
     ansible_ssh_common_args: "{arguments}"
+    lab_home: "{lab.home}"
 """

@@ -1,4 +1,4 @@
-"""What a lab is: its description as the playbook gives it, checked, and every name derived from it."""
+"""What a lab is: its description as the inventory gives it, checked, and every name derived from it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 IFNAME_MAX = 15
-DEFAULT_PREFIX = 24
+PREFIX = 24
 _LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _MOUNT_SEPARATORS = set(':,\\"\n')
@@ -102,7 +102,6 @@ def to_dict(lab: Lab) -> dict[str, Any]:
         "name": lab.name,
         "root": str(lab.root),
         "owner": list(lab.owner),
-        "subnet": str(lab.subnet),
         "hosts": [
             {"name": host.name, "address": str(host.address), "memory_mib": host.memory_mib} for host in lab.hosts
         ],
@@ -122,7 +121,7 @@ def parse(raw: dict[str, Any]) -> Lab:
         raise LabError(f"The inventory of lab {name} has no hosts: name them in its hosts.yml.")
     _refuse_twice("name", [(host.name, host.name) for host in hosts])
     _refuse_twice("address", [(str(host.address), host.name) for host in hosts])
-    subnet = _subnet(raw.get("subnet"), hosts)
+    subnet = _subnet(hosts)
     publications = tuple(_publication(str(key), row, hosts) for key, row in _published(raw).items())
     _refuse_twice("published port", [(str(row.port), row.name) for row in publications])
     uid, gid = raw.get("owner") or [0, 0]
@@ -204,14 +203,9 @@ def _number(key: str, value: object, where: str, low: int, high: int) -> int:
     return number
 
 
-def _subnet(raw: object, hosts: tuple[Host, ...]) -> IPv4Network:
-    text = str(raw) if raw else f"{hosts[0].address}/{DEFAULT_PREFIX}"
-    try:
-        subnet = ip_network(text, strict=False)
-    except ValueError:
-        raise LabError(f"lab_subnet '{text}' is no network: write it as 192.168.56.0/24.") from None
-    if not isinstance(subnet, IPv4Network) or subnet.prefixlen > 29:
-        raise LabError(f"lab_subnet '{text}' must be IPv4 and hold at least 8 addresses.")
+def _subnet(hosts: tuple[Host, ...]) -> IPv4Network:
+    """The /24 around the first host; its first address is this machine's."""
+    subnet = IPv4Network(f"{hosts[0].address}/{PREFIX}", strict=False)
     reserved = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
     for host in hosts:
         if host.address not in subnet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
@@ -106,7 +107,8 @@ def _former_forwarding(link: dict[str, Any]) -> str:
 
 
 def _shortened(lab: Lab) -> str:
-    return str(lab.home)[-(_ALIAS_MAX - len(_TAG) - len(" ip_forward=0 ")) :]
+    room = _ALIAS_MAX - len(_TAG) - len(" ip_forward=0 ")
+    return os.fsencode(lab.home)[-room:].decode(errors="ignore")
 
 
 def _has_address(lab: Lab) -> bool:
@@ -194,9 +196,14 @@ def _foreign_forward() -> list[dict[str, Any]]:
     return list(json.loads(listing)["nftables"]) if listing else []
 
 
-def _pass_foreign_firewall(lab: Lab) -> bool:
+def is_shut_out(lab: Lab) -> bool:
+    """Whether the machine's own forward rules drop what the lab sends; a container engine may start at any time."""
     rows = _foreign_forward()
-    if not any(row.get("chain", {}).get("policy") == "drop" for row in rows) or _own_rules(lab, rows):
+    return any(row.get("chain", {}).get("policy") == "drop" for row in rows) and not _own_rules(lab, rows)
+
+
+def _pass_foreign_firewall(lab: Lab) -> bool:
+    if not is_shut_out(lab):
         return False
     for direction in ("iifname", "oifname"):
         run(["nft", f'insert rule ip filter FORWARD {direction} "{lab.bridge}" accept comment "{lab.table}"'])

@@ -1,4 +1,4 @@
-"""Up, down, destroy, status: each brings a lab from any state, a half-made one too, to the wanted one."""
+"""Up, down, destroy: each brings a lab from any state, a half-made one too, to the wanted one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +35,23 @@ from .model import Lab, LabError, bare, parse, to_dict
 from .progress import Progress
 
 _START_PATIENCE = 20.0
+_READY_PATIENCE = 300.0
 
 
-def up(lab: Lab, packages: Sequence[str], patience: float, steps: Path | None) -> Progress:
-    """Make every host of the lab run and answer.
-
-    Args:
-        lab: The lab as the inventory describes it.
-        packages: What the base tree holds beside a minimal Debian.
-        patience: Seconds that the hosts have to finish starting.
-        steps: Where to append each step, beside the lab's own log.
-    """
+def up(lab: Lab) -> Progress:
+    """Make every host of the lab run and answer."""
     _require_root()
     _refuse_taken_ports(lab, _state(lab))
     network.refuse_overlap(lab)
     _make_home(lab)
-    progress = Progress(lab.home / "log" / "lab.log", steps)
+    progress = Progress(lab.home / "log" / "lab.log")
     with _exclusive(lab.home):
         known = _read(lab.home / "lab.json")
         state = _state(lab)
         if state and not alive(state.get("keeper")):
             _clear_leftovers(lab, progress)
             state = {}
-        base = _base(lab, known, packages, progress)
+        base = _base(lab, known, progress)
         if not known:
             # From here on, `down` and `destroy` know what was meant even if nothing more is done.
             known = {"lab": to_dict(lab), "base": base.name, "generation": 0}
@@ -73,17 +67,17 @@ def up(lab: Lab, packages: Sequence[str], patience: float, steps: Path | None) -
             if written:
                 progress.change(f"{host.name}: {len(written)} files of its own written")
         _keep(lab, base, known, state, progress)
-        for name, failed in access.wait_ready(lab, patience, lambda name: _ended(lab, name)).items():
+        for name, failed in access.wait_ready(lab, _READY_PATIENCE, lambda name: _ended(lab, name)).items():
             if failed:
                 progress.say(f"{name}: these units have failed: {failed}")
         progress.say(f"{len(lab.hosts)} hosts are ready: " + ", ".join(host.name for host in lab.hosts))
     return progress
 
 
-def down(lab: Lab, steps: Path | None) -> Progress:
+def down(lab: Lab) -> Progress:
     """Shut the lab down and undo what it did to this machine; its data stays."""
     _require_root()
-    progress = Progress(lab.home / "log" / "lab.log" if (lab.home / "log").is_dir() else None, steps)
+    progress = Progress(lab.home / "log" / "lab.log" if (lab.home / "log").is_dir() else None)
     if not lab.home.is_dir():
         _clear_leftovers(lab, progress)
         return progress
@@ -92,10 +86,10 @@ def down(lab: Lab, steps: Path | None) -> Progress:
     return progress
 
 
-def destroy(lab: Lab, steps: Path | None) -> Progress:
+def destroy(lab: Lab) -> Progress:
     """End the hosts at once and delete everything that belongs to the lab."""
     _require_root()
-    progress = Progress(steps)
+    progress = Progress()
     if not lab.home.is_dir():
         _clear_leftovers(lab, progress)
         return progress
@@ -108,28 +102,6 @@ def destroy(lab: Lab, steps: Path | None) -> Progress:
     with contextlib.suppress(OSError):
         lab.home.parent.rmdir()
     return progress
-
-
-def status(lab: Lab) -> dict[str, Any]:
-    """What of the lab runs, and how much memory each host uses (MiB)."""
-    state = _state(lab)
-    running = alive(state.get("keeper")) if state else False
-    roots = [Path(root) for root in state.get("cgroups", [])] if running else []
-    hosts = {}
-    for host in lab.hosts:
-        child = state.get("hosts", {}).get(host.name, {}) if running else {}
-        hosts[host.name] = {
-            "address": str(host.address),
-            "running": alive(child.get("process")),
-            "starts": child.get("starts", 0),
-            "memory_mib": _memory(root / host.name for root in roots),
-        }
-    return {
-        "lab": lab.name,
-        "running": running,
-        "hosts": hosts,
-        "ports": state.get("ports", {}) if running else {},
-    }
 
 
 def stored(root: Path, name: str) -> Lab:
@@ -145,20 +117,9 @@ def stored(root: Path, name: str) -> Lab:
         return nothing
 
 
-def _memory(folders: Iterator[Path]) -> int | None:
-    for folder in folders:
-        usage, statistics = folder / "memory.usage_in_bytes", folder / "memory.stat"
-        usage = usage if usage.exists() else folder / "memory.current"
-        if usage.exists():
-            rows = dict(line.split() for line in statistics.read_text().splitlines())
-            reclaimable = int(rows.get("total_inactive_file", rows.get("inactive_file", 0)))
-            return (int(usage.read_text()) - reclaimable) // 2**20
-    return None
-
-
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise LabError("Hosts on this machine need root: run this as root, or as a user who may use sudo.")
+        raise LabError("Hosts on this machine are made as root: `make hosts` asks sudo for it.")
 
 
 def _make_home(lab: Lab) -> None:
@@ -200,10 +161,10 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     part.rename(path)
 
 
-def _base(lab: Lab, known: dict[str, Any], packages: Sequence[str], progress: Progress) -> Path:
+def _base(lab: Lab, known: dict[str, Any], progress: Progress) -> Path:
     """The tree below the hosts: a lab keeps the one it was made with, for its own layers fit no other."""
     cache = lab.root / ".cache"
-    wanted = base_tree.recipe(packages)
+    wanted = base_tree.recipe()
     used = known.get("base")
     made = any((lab.host_home(host.name) / "upper").is_dir() for host in lab.hosts)
     if not used or not made or used == wanted.folder_name:

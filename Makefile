@@ -131,8 +131,15 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 
 ##@ Tests
 
+# The roles wait for their hosts most of the time: unit tests go on beside them.
 .PHONY: test
-test: lint unit molecule e2e ## everything: lint, unit tests, the roles, the whole cluster in a lab of its own
+test: lint artefacts ## everything: lint, unit tests, the roles, the whole cluster in a lab of its own
+	@mkdir -p tests/output
+	@$(MAKE) molecule >tests/output/molecule.log 2>&1 & roles=$$!; failed=; \
+	  $(MAKE) unit || failed=1; \
+	  wait $$roles && grep '^==' tests/output/molecule.log || { cat tests/output/molecule.log; failed=1; }; \
+	  test -z "$$failed"
+	@$(MAKE) e2e
 
 .PHONY: test-fast
 test-fast: lint artefacts ## lint, and unit tests that need neither Spark nor a browser
@@ -155,10 +162,10 @@ unit: setup-test artefacts ## unit tests of the packages and tools, the dashboar
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks
 	@python -m tests.labs mini molecule 192.168.58 13000 --mirror mini1
 	@python -m lab destroy tests/output/molecule/molecule  # what an interrupted run left
-	@python -m lab up tests/output/molecule/molecule
-	$(call step,Molecule,ANSIBLE_INVENTORY=tests/output/molecule/molecule$(comma).lab/molecule/inventory.yml \
+	$(call step,Molecule,trap 'python -m lab destroy tests/output/molecule/molecule' EXIT; \
+	  python -m lab up tests/output/molecule/molecule; \
+	  ANSIBLE_INVENTORY=tests/output/molecule/molecule$(comma).lab/molecule/inventory.yml \
 	  molecule test -s hdfs -s kafka -s spark -s retail)
-	@python -m lab destroy tests/output/molecule/molecule
 
 .PHONY: e2e
 e2e: setup-test ## the whole cluster in a lab of its own

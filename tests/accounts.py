@@ -6,7 +6,6 @@ import io
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -45,7 +44,8 @@ class Person:
         """What a login gives, with what this machine's owner set for every client of a package registry."""
         kept = {name: value for name, value in os.environ.items() if "CERT" in name or "_CA_" in name or "PIP_" in name}
         account = {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name, "SHELL": "/bin/bash"}
-        return kept | account | {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "TERM": "xterm"}
+        terminal = {"LANG": "C.UTF-8", "TERM": "xterm", "COLUMNS": f"{WIDTH}"}
+        return kept | account | terminal | {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -98,27 +98,21 @@ class Person:
         return record(command, Result(code, text, time.monotonic() - started, asked))
 
 
-@contextmanager
-def person(name: str) -> Iterator[Person]:
-    """An account with a password and sudo; it and its home are gone afterwards."""
-    home = Path("/home") / name
-    _remove(name)
-    subprocess.run(["useradd", "--create-home", "--home-dir", home, "--shell", "/bin/bash", "--groups", "sudo", name],
-                   check=True)  # fmt: skip
-    try:
-        password = secrets.token_urlsafe(12)
-        subprocess.run(["chpasswd"], input=f"{name}:{password}\n", text=True, check=True)
-        yield Person(name, password, home)
-    finally:
-        _remove(name)
+def add_person(home: Path) -> Person:
+    """Make an account, named like its home, with a password and with sudo as Debian gives it to its group sudo."""
+    remove_person(home)  # an interrupted run may have left it
+    person = Person(home.name, secrets.token_urlsafe(12), home)
+    options = ("--create-home", "--home-dir", home, "--shell", "/bin/bash", "--groups", "sudo")
+    subprocess.run(["useradd", *options, person.name], check=True)
+    subprocess.run(["chpasswd"], input=f"{person.name}:{person.password}\n", text=True, check=True)
+    return person
 
 
-def _remove(name: str) -> None:
-    """Remove an account, also one that an interrupted run left."""
-    known = subprocess.run(["id", name], capture_output=True, check=False).returncode == 0
-    if known:
-        subprocess.run(["userdel", "--force", "--remove", name], capture_output=True, check=False)
-    shutil.rmtree(Path("/home") / name, ignore_errors=True)
+def remove_person(home: Path) -> None:
+    """Remove an account and its home."""
+    if subprocess.run(["id", home.name], capture_output=True, check=False).returncode == 0:
+        subprocess.run(["userdel", "--force", home.name], check=True)
+    subprocess.run(["rm", "-rf", "--one-file-system", home], check=True)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.accounts import Nobody, Person, nobody_with_a_home, person
+from tests.accounts import Nobody, Person, add_person, nobody_with_a_home, remove_person
 from tests.commands import Result, expect_success, run
-from tests.labs import TestLab, copy, derive, link_cache
+from tests.labs import TestLab, copy, derive, destroy, link_cache
 
 DEAD_PROXY = {"http_proxy": "http://127.0.0.1:9"}
 
@@ -78,12 +78,16 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     name, behind a proxy. The first attempt is interrupted in the middle of the deployment; the second one goes on.
     """
     with ExitStack() as undone:
-        user = undone.enter_context(person("shopfloor-e2e"))
-        checkout = copy(user.home / "Läden und Kassen" / "shop floor")
+        home = Path("/home/shopfloor-e2e")
+        checkout = home / "Läden und Kassen" / "shop floor"
+        destroy(checkout, "e2e")  # an interrupted run may have left it
+        user = add_person(home)
+        undone.callback(remove_person, home)
+        copy(checkout)
         made = Cluster(user, checkout, derive("lab", "e2e", "192.168.57", 10000, checkout=checkout))
         user.owns(user.home)
         link_cache(checkout)
-        undone.callback(made.make, "destroy")
+        undone.callback(destroy, checkout, "e2e")
         made.interrupted = made.make("lab", interrupt_at="TASK [kafka : ", check=False, timeout=1800)
         made.deployed = made.make("lab", timeout=1800)
         yield made

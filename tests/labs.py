@@ -6,6 +6,7 @@ So the tests run beside a lab that somebody works with and leave it and its data
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -120,6 +121,13 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def destroy(checkout: Path, name: str) -> None:
+    """Delete a lab, whatever is left of it, without the tools of its checkout."""
+    place = json.dumps({"root": str(checkout), "name": name})
+    command = ["/usr/bin/python3", "-B", "-m", "shopfloor_lab", "destroy"]
+    subprocess.run(command, cwd=ROOT / "lab", input=place, text=True, stdout=subprocess.DEVNULL, check=True)
 
 
 def clone(folder: Path) -> Path:

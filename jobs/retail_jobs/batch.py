@@ -4,8 +4,10 @@
     spark-submit /opt/retail-jobs/retail_jobs/batch.py [--full-refresh]
 
 Reads the files that no earlier run has read, keeps clean transactions as Parquet (`transactions`, a few files per day),
-and rebuilds the aggregate (`analysis_parquet`, one file per day) and the CSV for the days that change. Exit code 0
-when all is done, 1 with a sentence on stdout when something is for a human to do.
+and rebuilds the aggregate (`analysis_parquet`, one file per day) and the CSV for the days that change.
+
+Exit code 0: all is done. 1: a later attempt may succeed by itself. 2: it would not, a human is needed. The last error
+on stdout and the report say what is wrong.
 """
 
 from __future__ import annotations
@@ -16,27 +18,23 @@ import io
 import logging
 import sys
 import time
-import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from py4j.protocol import Py4JJavaError
-from pydantic import ValidationError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from retail_jobs import cleaning, merging, publication
 from retail_jobs.csv_records import Header, read_headers, read_order_ids, read_records
-from retail_jobs.errors import JobError
+from retail_jobs.errors import JobError, TemporaryError
+from retail_jobs.explain import explain
 from retail_jobs.lock import Lock, hold
 from retail_jobs.products import FILE_NAME as PRODUCTS_FILE
 from retail_jobs.products import Products, read_products
 from retail_jobs.publication import Plan, SeenFile, State
-from retail_jobs.report import Report, now, replace_file
-from retail_jobs.session import configure_logging, open_session, wait_for_hdfs
-from retail_jobs.settings import Settings
+from retail_jobs.report import Report, replace_file
+from retail_jobs.session import configure_logging, open_session, wait_for_cluster
+from retail_jobs.settings import ReportSettings, Settings
 from retail_jobs.storage import FileInfo, Storage
 
 log = logging.getLogger(__name__)
@@ -89,11 +87,9 @@ class Batch:
     spark: SparkSession
     settings: Settings
     full_refresh: bool = False
-    report: Report = field(init=False)
+    report: Report = field(init=False, default_factory=Report)
 
     def __post_init__(self) -> None:
-        started = datetime.now(UTC)
-        self.report = Report(run_id=f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}")
         self.storage = Storage(self.spark)
         self.home = f"{self.settings.state_path}/batch"
         self.transactions = f"{self.settings.output_path}/transactions"
@@ -106,18 +102,12 @@ class Batch:
         Raises:
             JobError: something is for a human to do.
         """
-        began = time.monotonic()
         log.info("batch %s starts%s", self.report.run_id, ", full refresh" if self.full_refresh else "")
-        try:
+        with self.report.on_failure(self.settings.report_file):
             with hold(self.storage, f"{self.home}/lock.json") as lock:
                 self._run(lock)
-        except Exception as error:
-            self.report.result, self.report.message = "failed", str(error).strip().splitlines()[0]
-            raise
-        finally:
-            self.report.finished, self.report.seconds = now(), round(time.monotonic() - began, 1)
             self.report.save(self.settings.report_file)
-            log.info("batch %s: %s in %.1f s", self.report.run_id, self.report.result, self.report.seconds)
+        log.info("batch %s: %s in %.1f s", self.report.run_id, self.report.result, self.report.seconds)
         return self.report
 
     def _run(self, lock: Lock) -> None:
@@ -495,13 +485,13 @@ def require_unchanged(storage: Storage, files: list[FileInfo]) -> None:
     """Make sure that files are still what they were when they were found.
 
     Raises:
-        JobError: one is not.
+        TemporaryError: one is not.
     """
     changed = [file.name for file in files if storage.info(file.path) != file]
     if changed:
-        raise JobError(
+        raise TemporaryError(
             f"{', '.join(changed)} changed while being read: nothing is published, "
-            "start the batch again when the files are complete"
+            "the batch reads them when they are complete"
         )
 
 
@@ -517,22 +507,20 @@ def main() -> int:
     options = parser.parse_args()
     configure_logging()
     try:
-        settings = Settings()
-        wait_for_hdfs(settings)
-        spark = open_session("retail-batch", SPARK)
+        with Report().on_failure(ReportSettings().report_file):
+            settings = Settings()
+            wait_for_cluster(settings)
+            spark = open_session("retail-batch", SPARK)
         try:
             Batch(spark, settings, options.full_refresh).run()
         finally:
             spark.stop()
-    except ValidationError as error:
-        log.error("settings: %s", error)
-        return 2
-    except JobError as error:
-        log.error("%s", error)
-        return 1
-    except (PySparkException, Py4JJavaError) as error:
-        log.error("the batch failed, nothing of it is published: %s", str(error).strip().splitlines()[0])
-        return 1
+    except Exception as error:
+        explained = explain(error)
+        log.error(
+            "the batch failed, nothing of it is published: %s", explained, exc_info=None if explained.known else error
+        )
+        return explained.exit_code
     return 0
 
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retail_jobs.errors import JobError
+from retail_jobs.errors import TemporaryError
+from retail_jobs.explain import explain
 from retail_jobs.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,10 @@ class Lock:
         """Make sure that the lock is still ours; ask before anything is made visible.
 
         Raises:
-            JobError: another run took over, because this one looked dead.
+            TemporaryError: another run took over, because this one looked dead.
         """
         if self._storage.read_text(self._path) != self._content:
-            raise JobError("another run has taken over because this one stood still: start the job again")
+            raise TemporaryError("another run has taken over because this one stood still: start the job again")
 
     def keep_fresh(self, stop: threading.Event) -> None:
         """Set the file's time of change until told to stop."""
@@ -42,7 +43,7 @@ class Lock:
             try:
                 self._storage.touch(self._path, int(time.time() * 1000))
             except Exception as error:
-                log.warning("the lock could not be kept fresh: %s", str(error).splitlines()[0])
+                log.warning("the lock could not be kept fresh: %s", explain(error))
 
 
 @contextmanager
@@ -50,13 +51,13 @@ def hold(storage: Storage, path: str) -> Iterator[Lock]:
     """Hold the lock while the block runs.
 
     Raises:
-        JobError: another run holds it.
+        TemporaryError: another run holds it.
     """
     content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "at": time.time()})
     if not storage.create_new(path, content):
         _take_over(storage, path)
         if not storage.create_new(path, content):
-            raise JobError("another batch run has just started: wait until it has finished")
+            raise TemporaryError("another batch run has just started: wait until it has finished")
     lock, stop = Lock(storage, path, content), threading.Event()
     keeper = threading.Thread(target=lock.keep_fresh, args=(stop,), daemon=True)
     keeper.start()
@@ -74,11 +75,13 @@ def _take_over(storage: Storage, path: str) -> None:
     found, info = storage.read_text(path), storage.info(path)
     if found is None or info is None:
         return
-    owner = json.loads(found or "{}")
     age = time.time() - info.modified / 1000
+    if not found and age < FRESH_SECONDS:
+        raise TemporaryError("another batch run has just started: wait until it has finished")
+    owner = json.loads(found or "{}")
     gone = owner.get("host") == socket.gethostname() and not _is_alive(int(owner.get("pid", 0)))
-    if not gone and age < STALE_SECONDS:
-        raise JobError(
+    if found and not gone and age < STALE_SECONDS:
+        raise TemporaryError(
             f"another batch run holds {path} (process {owner.get('pid')} on {owner.get('host')}): "
             "wait until it has finished"
         )
@@ -88,7 +91,7 @@ def _take_over(storage: Storage, path: str) -> None:
     if storage.read_text(aside) != found:
         # Someone else took over between the look and the move: it is their lock.
         storage.replace(aside, path)
-        raise JobError("another batch run has just started: wait until it has finished")
+        raise TemporaryError("another batch run has just started: wait until it has finished")
     storage.delete(aside)
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import sys
 
-from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_jobs.cleaning import QUARANTINE_SCHEMA, REASONS
-from retail_jobs.errors import JobError
-from retail_jobs.session import configure_logging, open_session, wait_for_hdfs
+from retail_jobs.explain import explain
+from retail_jobs.session import configure_logging, open_session, wait_for_cluster
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
@@ -59,7 +58,7 @@ def main() -> int:
     configure_logging()
     try:
         settings = Settings()
-        wait_for_hdfs(settings)
+        wait_for_cluster(settings)
         spark = open_session("retail-quarantine", {"spark.sql.shuffle.partitions": "1"})
         try:
             records = read_quarantine(spark, settings).persist()
@@ -71,12 +70,10 @@ def main() -> int:
                 print(f"    {(raw or '')[:SHOWN]!r}\n    from {place}")
         finally:
             spark.stop()
-    except ValidationError as error:
-        log.error("settings: %s", error)
-        return 2
-    except JobError as error:
-        log.error("%s", error)
-        return 1
+    except Exception as error:
+        explained = explain(error)
+        log.error("%s", explained, exc_info=None if explained.known else error)
+        return explained.exit_code
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The Spark session of both jobs, and the wait for HDFS before it."""
+"""The Spark session of both jobs, and the wait for HDFS and the Spark master before it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-from retail_jobs.errors import JobError
+from retail_jobs.errors import JobError, TemporaryError
 from retail_jobs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,32 +53,47 @@ def open_session(name: str, defaults: dict[str, str]) -> SparkSession:
     return spark
 
 
-def wait_for_hdfs(settings: Settings) -> None:
-    """Return as soon as a NameNode takes connections.
+def wait_for_cluster(settings: Settings) -> None:
+    """Return as soon as a NameNode and a Spark master take connections.
 
-    Asked before Spark starts, because Hadoop's own retries take minutes, and event logs need HDFS as well.
+    Asked before Spark starts: Hadoop's own retries take minutes, event logs need HDFS as well, and of a master that is
+    away Spark says after a minute that something of its own is not running.
 
     Raises:
-        JobError: HDFS is not configured, or no NameNode answered within `hdfs_wait_seconds`.
+        JobError: HDFS is not configured.
+        TemporaryError: nobody answered within `wait_seconds`.
     """
-    if not settings.use_hdfs:
-        return
-    nodes = namenodes()
-    deadline = time.monotonic() + settings.hdfs_wait_seconds
-    while True:
-        for host, port in nodes:
+    if settings.use_hdfs:
+        _wait_for("HDFS", namenodes(), "hdfs-namenode", settings.wait_seconds)
+    _wait_for("The Spark master", spark_masters(), "spark-master", settings.wait_seconds)
+
+
+def _wait_for(what: str, addresses: list[tuple[str, int]], unit: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    names = ", ".join(f"{host}:{port}" for host, port in addresses)
+    while addresses:
+        for address in addresses:
             try:
-                socket.create_connection((host, port), timeout=3).close()
+                socket.create_connection(address, timeout=3).close()
             except OSError as error:
-                log.warning("NameNode %s:%d does not answer: %s", host, port, error)
+                log.warning("%s at %s:%d does not answer: %s", what, *address, error)
             else:
                 return
         if time.monotonic() >= deadline:
-            names = ", ".join(f"{host}:{port}" for host, port in nodes)
-            raise JobError(
-                f"HDFS is not reachable ({names}): see `systemctl status hdfs-namenode` there, then start the job again"
-            )
+            raise TemporaryError(f"{what} is not reachable ({names}): see `systemctl status {unit}` there")
         time.sleep(2)
+
+
+def spark_masters() -> list[tuple[str, int]]:
+    """Addresses of the standalone masters that spark-submit was given; none in local mode."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return []  # not started by spark-submit, and the JVM is still to come
+    SparkContext._ensure_initialized()
+    master = SparkConf().get("spark.master") or ""
+    if not master.startswith("spark://"):
+        return []
+    addresses = [urlsplit(f"//{one}") for one in master.removeprefix("spark://").split(",")]
+    return [(address.hostname or "", address.port or 7077) for address in addresses]
 
 
 def namenodes() -> list[tuple[str, int]]:

@@ -10,13 +10,25 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
+class ReportSettings(BaseSettings):
+    """Where the report goes: known even when other settings cannot be used."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    csv_path: Path = Path("data/output/analysis_csv")
+    """Folder on the driver's own disk; the report of the last run goes beside it."""
+
+    @property
+    def report_file(self) -> Path:
+        """Where the report of the last batch run goes."""
+        return self.csv_path.absolute().parent / "last_run.json"
+
+
+class Settings(ReportSettings):
     """Paths without a scheme are on the cluster's HDFS, or on the local disk when `use_hdfs` is off.
 
     Folders left empty follow `use_hdfs`: below `/data` on HDFS, below `./data` on the local disk.
     """
-
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     use_hdfs: bool = True
     input_path: str = ""
@@ -25,8 +37,6 @@ class Settings(BaseSettings):
     quarantine_path: str = ""
     state_path: str = ""
     """Checkpoints, what was read so far, and publications under way."""
-    csv_path: Path = Path("data/output/analysis_csv")
-    """Folder on the driver's own disk; the report of the last run goes beside it."""
 
     kafka_bootstrap_servers: str = "localhost:9092"
     sales_topic: str = "sales"
@@ -39,8 +49,8 @@ class Settings(BaseSettings):
     state_partitions: int = Field(default=2, gt=0)
     """Partitions of the streaming state; fixed once a checkpoint exists."""
 
-    hdfs_wait_seconds: float = Field(default=20, ge=0)
-    """How long to wait for a NameNode that does not answer."""
+    wait_seconds: float = Field(default=20, ge=0)
+    """How long to wait for a NameNode or a Spark master that does not answer."""
 
     @model_validator(mode="after")
     def _resolve(self) -> Self:
@@ -59,8 +69,3 @@ class Settings(BaseSettings):
         if self.use_hdfs or urlsplit(path).scheme:
             return path
         return f"file:{Path(path).absolute()}"
-
-    @property
-    def report_file(self) -> Path:
-        """Where the report of the last batch run goes."""
-        return self.csv_path.absolute().parent / "last_run.json"

@@ -183,8 +183,13 @@ class Storage:
             if self.exists(path):
                 return False
             raise
-        stream.write(text.encode())
-        stream.close()
+        try:
+            stream.write(text.encode())
+            stream.close()
+        except Exception:
+            # A file without content would look like another writer's.
+            self.delete(path)
+            raise
         return True
 
     def info(self, path: str) -> FileInfo | None:

@@ -22,8 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
-from pydantic import BaseModel, ValidationError
-from pyspark.errors import PySparkException, StreamingQueryException
+from pydantic import BaseModel
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.listener import StreamingQueryListener
@@ -31,7 +30,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from retail_jobs import cleaning, windows
 from retail_jobs.errors import JobError
-from retail_jobs.session import configure_logging, open_session, wait_for_hdfs
+from retail_jobs.explain import explain
+from retail_jobs.session import configure_logging, open_session, wait_for_cluster
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 from retail_jobs.stream_events import clean_events, conflicts, first_of_each, is_content, is_order, slots_of
@@ -278,7 +278,7 @@ class ProgressLog(StreamingQueryListener):
             self._job.storage.write_text(f"{self._job.home}/status.json", json.dumps(status))
         except Py4JJavaError as error:
             # What the batches themselves need of HDFS ends the job; this is for those who look on.
-            log.warning("status.json could not be written: %s", str(error.java_exception))
+            log.warning("status.json could not be written: %s", explain(error))
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, D102
         pass
@@ -296,8 +296,8 @@ def start_again(settings: Settings) -> str:
     )
 
 
-def explain(error: Exception, settings: Settings) -> LostDataError | None:
-    """What to do about an error that a restart would only meet again; None for every other one."""
+def lost_data(error: Exception, settings: Settings) -> LostDataError | None:
+    """What to do about lost data, which a restart would only miss again; None for every other error."""
     if isinstance(error, LostDataError):
         return error
     said = str(error).strip()
@@ -314,27 +314,22 @@ def explain(error: Exception, settings: Settings) -> LostDataError | None:
 def main() -> int:
     """Run until the query fails or the job is stopped; return the exit code."""
     configure_logging()
+    settings = job = None
     try:
         settings = Settings()
-    except ValidationError as error:
-        log.error("settings: %s", error)
-        return 2
-    job = None
-    try:
-        wait_for_hdfs(settings)
+        wait_for_cluster(settings)
         spark = open_session(
             "retail-streaming", {**SPARK, "spark.sql.shuffle.partitions": str(settings.state_partitions)}
         )
         job = Streaming(spark, settings)
         spark.streams.addListener(ProgressLog(job))
         job.start().awaitTermination()
-    except (JobError, PySparkException, Py4JJavaError, StreamingQueryException) as error:
+    except Exception as error:
         cause = (job.failure if job else None) or error
-        if lost := explain(cause, settings):
-            log.error("%s", lost)
-            return 2
-        log.error("failed, systemd starts the job again: %s", str(cause).strip().splitlines()[0])
-        return 1
+        lost = lost_data(cause, settings) if settings else None
+        explained = explain(lost or cause)
+        log.error("streaming failed: %s", explained, exc_info=None if explained.known else cause)
+        return explained.exit_code
     return 0
 
 

@@ -25,7 +25,7 @@ from confluent_kafka.admin import AdminClient
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from retail_jobs.settings import Settings
-from retail_jobs.streaming import SPARK, LostDataError, Streaming, explain
+from retail_jobs.streaming import SPARK, LostDataError, Streaming, lost_data
 
 from tools.kafka_broker import Broker, create_topic, spark_kafka_jars
 
@@ -237,7 +237,7 @@ def test_a_truncated_topic_is_an_error_that_says_what_to_do(shop: Shop) -> None:
     job = Streaming(shop.spark, shop.settings())
     with pytest.raises(StreamingQueryException) as error:
         job.start(available_now=True).awaitTermination()
-    said = explain(job.failure or error.value, shop.settings())
+    said = lost_data(job.failure or error.value, shop.settings())
     assert said is not None
     assert f"the job starts again from the earliest event that topic {shop.sales} still has" in str(said)
 

@@ -14,9 +14,8 @@ def is_input(path: str) -> bool:
     In any case of letters, and in sub-folders; hidden files and folders (leading dot or underscore) are left out.
     """
     parts = path.lower().split("/")
-    return (
-        parts[-1].endswith(ENDINGS) and parts[-1] != PRODUCTS and not any(part.startswith((".", "_")) for part in parts)
-    )
+    hidden = any(part.startswith((".", "_")) for part in parts)
+    return parts[-1].endswith(ENDINGS) and parts[-1] != PRODUCTS and not hidden
 
 
 def input_files(folder: Path) -> list[str]:

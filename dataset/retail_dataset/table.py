@@ -6,7 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
@@ -35,7 +35,7 @@ class Layout:
     line: str
     separator: str
     names: tuple[str, ...]
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
 
     @cached_property
     def places(self) -> dict[str, tuple[int, ...]]:

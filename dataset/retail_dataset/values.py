@@ -28,7 +28,7 @@ REFUSED = "?"
 _PLAIN = re.compile(PLAIN_NUMBER)
 _NUMBERS = {decimal: re.compile(form) for decimal, form in NUMBERS.items()}
 # Unicode's currency signs, which Python has no class for.
-CURRENCY = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛₠-⃀꠸﷼﹩＄￠￡￥￦"
+CURRENCY = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛₠-⃀꠸﷼"
 _CURRENCY = re.compile(f"[{CURRENCY}]")
 _TAKEN_OUT = {decimal: str.maketrans("", "", group + SPACES) for decimal, group in ((".", ","), (",", "."))}
 
@@ -124,7 +124,7 @@ _LETTERS = {
     **{letter * 2: (name, "[0-9]{2}") for letter, name in
        (("M", "month"), ("d", "day"), ("H", "hour"), ("h", "half_hour"), ("m", "minute"), ("s", "second"))},
     **{"S" * count: ("fraction", f"[0-9]{{1,{count}}}") for count in range(1, 10)},
-    **{letters: ("zone", _ZONE) for letters in ("X", "XX", "XXX", "x", "xx", "xxx", "Z")},
+    **dict.fromkeys(("X", "XX", "XXX", "x", "xx", "xxx", "Z"), ("zone", _ZONE)),
 }  # fmt: skip
 _PART = re.compile(r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|(\[)|(\])|([^A-Za-z'\[\]])")
 

@@ -6,27 +6,20 @@ import io
 import logging
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
-
 from retail_jobs.cleaning import normalise_name
 from retail_jobs.storage import Storage
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "products.csv"
-SCHEMA = "product string, category string, brand string"
 
 
 @dataclass(frozen=True)
 class Products:
     """The catalogue: product, category and brand, each product once."""
 
-    rows: tuple[tuple[str, str | None, str | None], ...]
+    rows: tuple[tuple[str, str, str | None, str | None], ...]
     digest: str
-
-    def to_df(self, spark: SparkSession) -> DataFrame:
-        """The catalogue with columns product, category, brand."""
-        return spark.createDataFrame(list(self.rows), SCHEMA)
 
 
 def read_products(storage: Storage, input_path: str) -> Products:
@@ -47,5 +40,5 @@ def parse_products(text: str) -> Products:
         product = record.get("product") or record.get("item")
         if product:
             catalogue.setdefault(product, (record.get("category") or None, record.get("brand") or None))
-    rows = tuple((product, category, brand) for product, (category, brand) in sorted(catalogue.items()))
+    rows = tuple((product, product, category, brand) for product, (category, brand) in sorted(catalogue.items()))
     return Products(rows, hashlib.sha256(repr(rows).encode()).hexdigest())

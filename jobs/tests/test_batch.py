@@ -35,7 +35,7 @@ class Shop:
         )
 
     def run(self, full_refresh: bool = False) -> dict[str, Any]:
-        return Batch(self.spark, self.settings(), full_refresh).run().model_dump()
+        return Batch(self.settings(), lambda: self.spark, full_refresh).run().model_dump()
 
     def rows(self) -> list[dict[str, str]]:
         with (self.root / "csv" / "analysis_csv" / "daily_revenue.csv").open() as file:

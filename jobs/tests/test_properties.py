@@ -149,7 +149,7 @@ def test_orders_are_counted_by_the_ids_that_records_have(
     spark: SparkSession, tmp_path: Path, header: bytes, lines: list[bytes]
 ) -> None:
     (tmp_path / "a.csv").write_bytes(header + b"\n".join(lines))
-    storage = Storage(spark)
+    storage = Storage()
     groups = read_headers(storage, storage.files(f"file:{tmp_path}"))
     records = Counter(read_records(spark, groups).where("fault is null").select("order_id").collect())
     assert records <= Counter(read_order_ids(spark, groups).collect())

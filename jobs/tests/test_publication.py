@@ -57,7 +57,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 
 def test_readers_see_only_whole_states(spark: SparkSession, shelf: Shelf) -> None:
-    storage, stop = Storage(spark), threading.Event()
+    storage, stop = Storage(), threading.Event()
 
     def read_spark(path: str) -> list[tuple[int, int]]:
         return [(row.number, row.total) for row in spark.read.parquet(path).select("number", "total").collect()]
@@ -138,7 +138,7 @@ class FailingStorage(Storage):
 
 
 def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(spark: SparkSession, shelf: Shelf) -> None:
-    storage = Storage(spark)
+    storage = Storage()
     for earlier in range(1, KEPT_SNAPSHOTS + 1):
         publication.commit(storage, shelf.home, *shelf.prepare(earlier))
     number = KEPT_SNAPSHOTS + 1
@@ -166,7 +166,7 @@ def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(spark: Sp
 
 
 def test_a_copy_of_a_snapshot_that_was_not_finished_is_made_again(spark: SparkSession, shelf: Shelf) -> None:
-    storage = Storage(spark)
+    storage = Storage()
     partial = shelf.root / "analysis" / ".snapshot" / ".p000000001.partial"
     partial.mkdir(parents=True)
     (partial / "left").touch()
@@ -177,7 +177,7 @@ def test_a_copy_of_a_snapshot_that_was_not_finished_is_made_again(spark: SparkSe
 
 
 def test_a_published_file_changes_only_by_a_move(spark: SparkSession, shelf: Shelf) -> None:
-    storage = Storage(spark)
+    storage = Storage()
     publication.commit(storage, shelf.home, *shelf.prepare(1))
     first = latest(storage, shelf.shown)
     assert first is not None

@@ -26,13 +26,14 @@ from pydantic import ValidationError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
+from retail_dataset.columns import FIELDS
+from retail_dataset.files import PRODUCTS, is_input
 
 from retail_jobs import cleaning, merging, publication
-from retail_jobs.csv_records import Header, read_headers, read_order_ids, read_records
+from retail_jobs.csv_records import Group, read_headers, read_order_ids, read_records
 from retail_jobs.errors import JobError
 from retail_jobs.lock import Lock, hold
-from retail_jobs.products import FILE_NAME as PRODUCTS_FILE
-from retail_jobs.products import Products, read_products
+from retail_jobs.products import Products, read_products, read_rules
 from retail_jobs.publication import Plan, SeenFile, State
 from retail_jobs.report import Report, now, replace_file
 from retail_jobs.session import configure_logging, open_session, wait_for_hdfs
@@ -62,16 +63,16 @@ SPARK = {
     "spark.sql.maxConcurrentOutputFileWriters": "100",
 }
 TRANSACTIONS_SCHEMA = (
-    "order_id string, order_time timestamp, store_id string, store_city string, product string, quantity bigint, "
-    "unit_price decimal(18,2), amount decimal(18,2), source string, order_date date"
+    "order_id string, order_time timestamp, store_id string, store_city string, product string, "
+    "quantity decimal(18,3), unit_price decimal(18,2), amount decimal(18,2), source string, order_date date"
 )
 COLUMNS = [column.split()[0] for column in TRANSACTIONS_SCHEMA.split(", ")]
 ANALYSIS_SCHEMA = (
-    "product string, category string, brand string, orders bigint, quantity bigint, revenue decimal(18,2), "
-    "order_date date"
+    "product string, category string, brand string, orders bigint, quantity decimal(18,3), "
+    "revenue decimal(18,2), order_date date"
 )
 CSV_COLUMNS = ("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
-CSV_HEADER = ",".join(cleaning.FIELDS)
+CSV_HEADER = ",".join(FIELDS)
 DAY_FILE = "part-0.parquet"
 ASIDE = "__HIVE_DEFAULT_PARTITION__"
 """What Spark calls the day of rows without one."""
@@ -79,7 +80,6 @@ KEYS_BYTES = 8_000_000
 """Input whose orders one task counts."""
 MOST_FILES = 10
 """Files in which the transactions of one day lie at most before they are put together."""
-INPUT_ENDINGS = (".csv", ".csv.gz")
 
 
 @dataclass
@@ -177,10 +177,11 @@ class Batch:
 
     def _refresh_categories(self, lock: Lock, state: State) -> None:
         """Rebuild the aggregate of every day when `products.csv` says something else than it did."""
-        catalogue = read_products(self.storage, self.settings.input_path)
+        rules = read_rules(self.storage, self.settings.input_path)
+        catalogue = read_products(self.storage, self.settings.input_path, rules)
         if not state.files or state.products == catalogue.digest:
             return
-        log.info("%s has changed: rebuilding the aggregate of every day", PRODUCTS_FILE)
+        log.info("%s has changed: rebuilding the aggregate of every day", PRODUCTS)
         Step(self, lock, state, state.generation).publish_categories(catalogue)
 
     def read_transactions(self, folder: str | None = None) -> DataFrame:
@@ -191,8 +192,9 @@ class Batch:
         """Put the aggregate on the driver's own disk as one CSV, if it is not there as it is now."""
         daily = self.spark.read.schema(ANALYSIS_SCHEMA).parquet(self.analysis)
         rows = daily.select(*CSV_COLUMNS).orderBy("order_date", "product").collect()
+        lines = [[*row[:5], merging.plain(row.quantity), row.revenue] for row in rows]
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *rows])
+        csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *lines])
         file = self.settings.csv_path.absolute() / "daily_revenue.csv"
         if file.exists() and file.read_text(encoding="utf-8") == text.getvalue():
             return
@@ -228,7 +230,10 @@ class Step:
         files = self._in_order(found)
         if not files:
             return
-        groups = read_headers(self.storage, files)
+        rules = read_rules(self.storage, self.batch.settings.input_path)
+        groups = read_headers(
+            self.spark, self.storage, files, rules, self.batch.settings.input_path, f"{self.staging}/records"
+        )
         self._look_at_headers(groups, files)
         plan = Plan(state=self._next_state(files), shown=self.batch.analysis)
         if self.fresh:
@@ -251,7 +256,7 @@ class Step:
     def _in_order(self, found: list[FileInfo]) -> list[FileInfo]:
         """The files to read, in the order in which they count: as they came, and by name when they came together."""
         seen = self.state.files
-        files = [file for file in found if file.name.lower() != PRODUCTS_FILE]
+        files = [file for file in found if file.name.lower() != PRODUCTS]
         if not self.fresh:
             files = [file for file in files if file.path not in seen]
         last = len(seen) + 1
@@ -267,16 +272,17 @@ class Step:
         rows = [(self.storage.uri(file.path), number) for number, file in enumerate(files)]
         return self.spark.createDataFrame(rows, "source string, number int")
 
-    def _look_at_headers(self, groups: dict[Header, list[FileInfo]], files: list[FileInfo]) -> None:
+    def _look_at_headers(self, groups: dict[Group, list[FileInfo]], files: list[FileInfo]) -> None:
         self.report.files_read += len(files)
-        unknown = [file.name for header, members in groups.items() if not header.is_known for file in members]
-        if unknown:
+        lacking = [(file, group.missing) for group, found in groups.items() if group.missing for file in found]
+        if lacking:
+            names = "; ".join(f"{file.name} lacks {missing}" for file, missing in lacking)
             self.report.result = "partial"
-            self.report.message = f"no known column in {', '.join(unknown)}: give the file a header like {CSV_HEADER}"
+            self.report.message = f"{names}: give it a header like {CSV_HEADER}, or see `make input`"
             log.error("%s; its rows are in the quarantine", self.report.message)
 
     def _prepare(
-        self, plan: Plan, groups: dict[Header, list[FileInfo]], files: list[FileInfo]
+        self, plan: Plan, groups: dict[Group, list[FileInfo]], files: list[FileInfo]
     ) -> tuple[set[str], set[str]]:
         """Stage everything that the files bring; see `_stage_days` for what is returned."""
         records, stored = read_records(self.spark, groups), self.batch.read_transactions()
@@ -333,7 +339,7 @@ class Step:
         plain = cleaning.is_clean() & F.col("again").isNull()
         marked.select(
             *[name for name in COLUMNS if name != "order_date"],
-            F.when(~plain, F.struct("raw", "reasons", "block", "row")).alias("aside"),
+            F.when(~plain, F.struct("raw", "reasons", "block", "row", F.col("order_date").alias("day"))).alias("aside"),
             F.when(plain, F.col("order_date")).alias("order_date"),
         ).write.partitionBy("order_date").parquet(folder)
         # An observation on the way would take every row through memory once more; Parquet knows.
@@ -343,9 +349,10 @@ class Step:
 
     def _read_aside(self, folder: str) -> DataFrame:
         """The rows that need a second look."""
-        schema = f"{TRANSACTIONS_SCHEMA}, aside struct<raw string, reasons array<string>, block bigint, row bigint>"
+        schema = f"{TRANSACTIONS_SCHEMA}, aside struct<raw string, reasons array<string>, block bigint, row bigint, "
+        schema += "day date>"
         aside = self.spark.read.schema(schema).parquet(folder).where("order_date is null")
-        return aside.withColumn("order_date", F.to_date("order_time")).select(*COLUMNS, "aside.*")
+        return aside.withColumn("order_date", F.col("aside.day")).select(*COLUMNS, "aside.*").drop("day")
 
     def _count(self, read: int, outcome: DataFrame) -> None:
         """Count what a second look found."""
@@ -392,7 +399,8 @@ class Step:
         days = {_day(path) for path in self.storage.folders(staged)} - {ASIDE} | {str(row.order_date) for row in places}
         rewritten = {str(row.old_date) for row in places if row.old_date} | self._crowded(days)
         touched = days | rewritten
-        catalogue = read_products(self.storage, self.batch.settings.input_path)
+        input_path = self.batch.settings.input_path
+        catalogue = read_products(self.storage, input_path, read_rules(self.storage, input_path))
         plan.state.products = catalogue.digest
         if not touched:
             return rewritten, set()
@@ -458,11 +466,7 @@ def find_inputs(storage: Storage, folder: str) -> list[FileInfo]:
     """
     if not storage.exists(folder):
         raise JobError(f"there is no folder {folder}: put CSVs of transactions there and start the batch again")
-    inputs = [
-        file
-        for file in storage.files(folder, recursive=True)
-        if file.name.lower().endswith(INPUT_ENDINGS) and file.name.lower() != PRODUCTS_FILE
-    ]
+    inputs = [file for file in storage.files(folder, recursive=True) if is_input(file.name)]
     if not inputs:
         raise JobError(f"{folder} has no CSV of transactions: put some there and start the batch again")
     return inputs

@@ -6,10 +6,12 @@ conflict. Between files the later one corrects the earlier. Rows without order_i
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from retail_jobs.cleaning import add_reason, is_clean
+from retail_jobs.cleaning import MONEY, QUANTITY, add_reason, is_clean
 
 CONTENT = ("order_date", "store_id", "store_city", "product", "quantity", "unit_price", "amount")
 """What two rows must have in common to say the same."""
@@ -100,20 +102,21 @@ def daily_revenue(sums: DataFrame, products: DataFrame) -> DataFrame:
 
     Args:
         sums: `sum_up` of all transactions of the days, or of several parts of them.
-        products: product, category, brand; each product once.
+        products: key (what the sales name, each once), product, category, brand.
     """
     unknown = F.lit("UNKNOWN")
-    daily = sums.groupBy("order_date", "product").agg(
+    named = sums.withColumnRenamed("product", "key").join(F.broadcast(products), "key", "left")
+    daily = named.groupBy("order_date", F.coalesce("product", "key").alias("product")).agg(
+        # Of two keys of one product any may tell, but always the same.
+        F.coalesce(F.min("category"), unknown).alias("category"),
+        F.coalesce(F.min("brand"), unknown).alias("brand"),
         F.sum("orders").alias("orders"),
-        F.coalesce(F.sum("quantity"), F.lit(0)).cast("bigint").alias("quantity"),
-        F.sum("revenue").cast("decimal(18,2)").alias("revenue"),
+        F.coalesce(F.sum("quantity"), F.lit(0)).cast(QUANTITY).alias("quantity"),
+        F.sum("revenue").cast(MONEY).alias("revenue"),
     )
-    return daily.join(F.broadcast(products), "product", "left").select(
-        "order_date",
-        "product",
-        F.coalesce("category", unknown).alias("category"),
-        F.coalesce("brand", unknown).alias("brand"),
-        "orders",
-        "quantity",
-        "revenue",
-    )
+    return daily.select("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
+
+
+def plain(quantity: Decimal) -> str:
+    """A quantity without trailing zeros."""
+    return f"{quantity.normalize():f}"

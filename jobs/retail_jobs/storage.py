@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from dataclasses import dataclass
@@ -197,28 +198,12 @@ class Storage:
         """Set the time of change, in ms since 1970."""
         self._fs(path).setTimes(self._path(path), when, -1)
 
-    def first_line(self, path: str, limit: int = 1 << 20) -> str:
-        """The first line of a text file in UTF-8, else Latin-1, unpacked by its ending (.gz), without byte order mark.
-
-        Args:
-            path: the file.
-            limit: bytes of the line that are read at most.
-        """
-        stream = self._fs(path).open(self._path(path))
-        codec = self._jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(self._conf).getCodec(self._path(path))
-        if codec is not None:
-            stream = codec.createInputStream(stream)
-        reader = self._jvm.org.apache.hadoop.util.LineReader(stream)
-        try:
-            line = self._jvm.org.apache.hadoop.io.Text()
-            reader.readLine(line, limit)
-            content = bytes(line.copyBytes())
-        finally:
-            reader.close()
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return content.decode("latin-1")
+    def open(self, path: str) -> io.BufferedReader:
+        """A file's bytes."""
+        if local := _local(path):
+            return local.open("rb")
+        # py4j takes as long to bring one byte as to bring thousands.
+        return io.BufferedReader(_Remote(self._fs(path).open(self._path(path))), 1 << 20)
 
     def uri(self, path: str) -> str:
         """The path as Spark's `input_file_name` writes it."""
@@ -230,6 +215,29 @@ class Storage:
 
     def _context(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
         return self._hadoop.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
+
+
+class _Remote(io.RawIOBase):
+    """A stream of the JVM."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - an object of the JVM
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - what can be written to
+        """Fill a buffer; less only at the end."""
+        content = bytes(self._stream.readNBytes(len(buffer)))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            self._stream.close()
+        super().close()
 
 
 def _local(path: str) -> Path | None:

@@ -17,7 +17,7 @@ from retail_dataset.rules import Rules
 from retail_dataset.text import SEPARATORS, Line
 
 BLANK = "".join(SEPARATORS)
-DAMAGE = (EOFError, zlib.error, OSError)
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a damaged file raises."""
 
 
@@ -77,6 +77,8 @@ class Table:
     """A file that was opened: its layout, and what follows the header."""
 
     layout: Layout
+    encoding: str
+    """`utf-8` or `utf-16` when a byte order mark says so, else empty."""
     header_number: int
     """Number of the header's line, from 1."""
     following: Iterator[Line]
@@ -110,9 +112,10 @@ def read_table(stream: io.BufferedReader, rules: Rules) -> Table | None:
     """
     source = text.lines(stream)
     try:
+        encoding = text.encoding_of(stream.peek(3))
         for line in source:
             if line.number == rules.header_line or (rules.header_line is None and not text.is_blank(line.text, BLANK)):
-                return Table(parse_header(line.text, rules), line.number, source)
+                return Table(parse_header(line.text, rules), encoding, line.number, source)
     except DAMAGE as error:
         raise DataSetError(damaged(error)) from error
     return None

@@ -64,6 +64,19 @@ def lines(stream: io.BufferedReader) -> Iterator[Line]:
             yield Line(number, decode_line(part), len(part))
 
 
+def may_have_line_breaks(stream: io.BufferedReader) -> bool:
+    """Whether a line of a file has an odd number of quotes, without which no record goes on in the next line.
+
+    The file is read to its end, at little cost a line.
+    """
+    found = False
+    for whole in stream:
+        if b'"' in whole:
+            parts = whole.splitlines() if b"\r" in whole else (whole,)
+            found = found or any(part.count(b'"') % 2 for part in parts)
+    return found
+
+
 def records(source: Iterator[Line], separator: str, width: int) -> Iterator[Line]:
     """Lines as records: one whose last field is in quotes that do not close goes on in the next lines.
 

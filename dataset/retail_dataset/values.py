@@ -49,7 +49,7 @@ def canonical_number(text: str, decimal: str = ".") -> str:
     number = _CURRENCY.sub("", stripped).strip(SPACES)
     if _NUMBERS[decimal].fullmatch(number) and any(map(str.isdigit, number)):
         return number.translate(_TAKEN_OUT[decimal]).replace(",", ".")
-    if decimal != "." and canonical_number(number).strip("+-").replace(".", "", 1).isdigit():
+    if decimal != "." and _PLAIN.fullmatch(canonical_number(number)):
         return REFUSED + text
     return text
 
@@ -62,7 +62,7 @@ def canonical_time(text: str, patterns: tuple[str, ...] = (), time_zone: str = "
         patterns: Spark's, tried in this order after ISO and yyyyMMdd.
         time_zone: of a date that names none.
     """
-    text = text.strip(SPACES)
+    text = text.strip(" ")
     moment = _iso(text)
     for pattern in patterns:
         moment = moment or date_pattern(pattern)(text)

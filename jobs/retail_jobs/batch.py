@@ -28,8 +28,6 @@ from py4j.protocol import Py4JJavaError
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from retail_dataset.errors import DataSetError
-from retail_dataset.rules import FILE_NAME as DATA_SET
 from retail_dataset.rules import DataSet
 
 from retail_jobs import cleaning, ingest, publication, stored, totals
@@ -39,7 +37,7 @@ from retail_jobs.errors import JobError
 from retail_jobs.ingest import Ingested
 from retail_jobs.inputs import Work, find_input, plan_work, require_unchanged
 from retail_jobs.lock import Lock, hold
-from retail_jobs.products import Products, read_products
+from retail_jobs.products import Products, read_products, read_rules
 from retail_jobs.publication import SeenFile, State
 from retail_jobs.report import Report, now, replace_file
 from retail_jobs.session import configure_logging, open_session, wait_for_hdfs
@@ -118,16 +116,17 @@ class Batch:
         for folder in self.folders.shown:
             self.storage.require_snapshots(folder)
         state = self._load_state()
+        rules = read_rules(self.storage, self.settings.input_path)
         work = plan_work(
             find_input(self.storage, self.settings.input_path),
             state,
-            self._read_rules(),
+            rules,
             forget=self.settings.forget,
             full_refresh=self.full_refresh,
         )
-        products = read_products(self.storage, self.settings.input_path)
+        products = read_products(self.storage, self.settings.input_path, rules)
         if work.is_something or (state.files and products.digest != state.products):
-            state = self._publish(lock, state, work, products)
+            state = self._publish(lock, state, work, rules, products)
         self._write_csvs(products)
         self.report.gone = work.gone
         for name in work.gone:
@@ -140,13 +139,6 @@ class Batch:
         self.report.settle(state.files)
         if self.report.message:
             log.warning("partial: %s", self.report.message)
-
-    def _read_rules(self) -> DataSet:
-        text = self.storage.read_text(f"{self.settings.input_path}/{DATA_SET}")
-        try:
-            return DataSet.parse(text or "")
-        except DataSetError as error:
-            raise JobError(str(error)) from error
 
     def _load_state(self) -> State:
         """The state of the last publication, after finishing one that an interrupted run planned.
@@ -166,8 +158,8 @@ class Batch:
         if state.publication < self._shown and not self.full_refresh:
             raise JobError(
                 f"{home}/{publication.STATE} is of publication {state.publication}, and readers have seen "
-                f"{self._shown}: bring the newest one back, or start the batch with --full-refresh, which publishes what "
-                "the input folder holds now"
+                f"{self._shown}: bring the newest one back, or start the batch with --full-refresh, which publishes "
+                "what the input folder holds now"
             )
         if state.publication:
             for folder in self.folders.shown:
@@ -179,7 +171,7 @@ class Batch:
         """Number of the newest publication that readers see."""
         return max(publication.latest_number(self.storage, folder) for folder in self.folders.shown)
 
-    def _publish(self, lock: Lock, before: State, work: Work, products: Products) -> State:
+    def _publish(self, lock: Lock, before: State, work: Work, rules: DataSet, products: Products) -> State:
         """Read what is new and make it visible; return the state that holds now."""
         number = max(before.publication, self._shown) + 1
         staging = f"{self.folders.home}/staging/{self.report.run_id}-{number}"
@@ -194,7 +186,7 @@ class Batch:
             numbers={source: work.files[name].number for source, name in sources.items()},
         )
         draft.take_out({self.storage.uri(f"{self.settings.input_path}/{name}") for name in work.leaving})
-        draft.put_in(self._ingest(work, draft.stored, staging))
+        draft.put_in(self._ingest(work, rules, draft.stored, staging))
         state = State(version=2, files=work.files, products=before.products)
         for source, counts in draft.counts.items():
             file = state.files[sources[source]]
@@ -210,12 +202,12 @@ class Batch:
         log.info("written: publication %d, %d days%s", number, len(draft.days), span)
         return state
 
-    def _ingest(self, work: Work, known: list[FileInfo], staging: str) -> Ingested:
+    def _ingest(self, work: Work, rules: DataSet, known: list[FileInfo], staging: str) -> Ingested:
         files = list(work.read.values())
         if not files:
             return ingest.NOTHING
         spark, began = self.open_spark(), time.monotonic()
-        groups = read_headers(self.storage, files)
+        groups = read_headers(spark, self.storage, files, rules, self.settings.input_path, f"{staging}/records")
         if not groups:
             return ingest.NOTHING
         if ingest.is_small(files):
@@ -243,6 +235,7 @@ class Batch:
         if by_product is None or by_store is None:
             return
         by_product = totals.publish(by_product, products)
+        by_store = by_store.drop_columns("rows")
         for name, table in (("daily_revenue", by_product), ("revenue_by_store", by_store)):
             text = to_csv(table)
             file = self.settings.csv_path.absolute() / f"{name}.csv"

@@ -177,7 +177,8 @@ class Draft:
         days = pa.array(sorted(changed), pa.date32())
         touched = by_product.filter(pc.is_in(by_product["order_date"], value_set=days))
         self._stage_days(self.folders.analysis, totals.publish(touched, products), days)
-        self._stage_days(self.folders.stores, by_store.filter(pc.is_in(by_store["order_date"], value_set=days)), days)
+        stores = by_store.filter(pc.is_in(by_store["order_date"], value_set=days))
+        self._stage_days(self.folders.stores, stores.drop_columns("rows"), days)
         self.days = [str(day) for day in days.to_pylist()]
         state.publication, state.products = self.number, products.digest
         return Plan(moves=self.moves, deletes=self.deletes, shown=self.folders.shown, state=state)

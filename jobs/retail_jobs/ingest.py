@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from retail_jobs import cleaning, stored, totals
-from retail_jobs.csv_records import Header, read_order_ids, read_records
+from retail_jobs.csv_records import Group, read_order_ids, read_records
 from retail_jobs.storage import FileInfo, Storage
 
 log = logging.getLogger(__name__)
@@ -81,9 +81,9 @@ def is_small(files: list[FileInfo]) -> bool:
     return sum(file.length * (PACKED if file.name.lower().endswith(".gz") else 1) for file in files) <= SMALL
 
 
-def read_at_once(spark: SparkSession, groups: dict[Header, list[FileInfo]]) -> Ingested:
+def read_at_once(spark: SparkSession, groups: dict[Group, list[FileInfo]]) -> Ingested:
     """All rows, in the driver."""
-    cleaned = _temp(cleaning.clean(read_records(spark, groups)))
+    cleaned = cleaning.clean(read_records(spark, groups))
     rows = cleaned.select(*ROWS.names).toArrow().cast(ROWS)
     return Ingested([lambda: rows])
 
@@ -91,7 +91,7 @@ def read_at_once(spark: SparkSession, groups: dict[Header, list[FileInfo]]) -> I
 def read_in_parts(
     spark: SparkSession,
     storage: Storage,
-    groups: dict[Header, list[FileInfo]],
+    groups: dict[Group, list[FileInfo]],
     known: list[FileInfo],
     staging: str,
 ) -> Ingested:
@@ -111,7 +111,7 @@ def read_in_parts(
     log.info("looked for orders that come again: %d, in %.1f s", found, time.monotonic() - began)
     parts = 1 + (found * 2 + size // 10_000) // PART_ROWS
     began, folder = time.monotonic(), f"{staging}/rows"
-    cleaned = _temp(cleaning.clean(read_records(spark, groups))).withColumn("key", _key())
+    cleaned = cleaning.clean(read_records(spark, groups)).withColumn("key", _key())
     marked = cleaned.join(again.withColumn("again", F.lit(True)), "key", "left")
     plain = cleaning.is_clean() & F.col("again").isNull()
     part = F.crc32(F.coalesce("order_id", "raw").cast("binary")) % parts
@@ -141,10 +141,6 @@ def read_in_parts(
     )
 
 
-def _temp(cleaned):
-    return cleaned.withColumn("lines", F.lit(False)).withColumn("quantity", F.col("quantity").cast("decimal(18,3)"))
-
-
 def _key() -> Column:
     """A number that stands for the order_id, null without one; two orders may share it."""
     return F.when(F.col("order_id").isNotNull(), F.xxhash64("order_id"))
@@ -153,7 +149,7 @@ def _key() -> Column:
 def _orders_that_come_again(
     spark: SparkSession,
     storage: Storage,
-    groups: dict[Header, list[FileInfo]],
+    groups: dict[Group, list[FileInfo]],
     known: list[FileInfo],
     partitions: int,
 ) -> DataFrame:
@@ -175,12 +171,12 @@ def _orders_that_come_again(
 
 
 def _count_orders(
-    spark: SparkSession, groups: dict[Header, list[FileInfo]], partitions: int
+    spark: SparkSession, groups: dict[Group, list[FileInfo]], partitions: int
 ) -> tuple[DataFrame, list[Observation]]:
     """How many versions there are of every order (key, count), and the range of the orders."""
     counts, spans = [], []
     for lines in (False, True):
-        chosen = {layout: files for layout, files in groups.items() if _is_lines(layout) == lines}
+        chosen = {group: files for group, files in groups.items() if _is_lines(group) == lines}
         if not chosen:
             continue
         span = Observation()
@@ -204,6 +200,7 @@ def _sums(rows: DataFrame) -> tuple[pa.Table, pa.Table]:
         rows.groupingSets(sets, *keys)
         .agg(
             F.grouping("product").alias("is_by_store"),
+            F.count("*").alias("rows"),
             F.count("*").alias("orders"),
             F.sum("quantity").alias("quantity"),
             F.sum("amount").alias("revenue"),
@@ -222,14 +219,15 @@ def _sums_of_lines(rows: DataFrame) -> tuple[pa.Table, pa.Table]:
     sums = F.sum("quantity").alias("quantity"), F.sum("amount").alias("revenue")
     anonymous = F.count(F.when(F.col("order_id").isNull(), True))
     by_product = rows.groupBy("order_date", "product").agg(
-        (F.countDistinct("order_id") + anonymous).alias("orders"), *sums
+        F.count("*").alias("rows"), (F.countDistinct("order_id") + anonymous).alias("orders"), *sums
     )
     store = F.struct("store_id", "store_city").alias("store")
     places = rows.where("order_id is not null").groupBy("order_date", "order_id").agg(F.min(store).alias("store"))
     nothing = F.lit(0).cast("decimal(18,3)").alias("quantity"), F.lit(0).cast("decimal(18,2)").alias("revenue")
-    orders = places.select("order_date", "store.*", F.lit(1).alias("orders"), *nothing)
+    orders = places.select("order_date", "store.*", F.lit(0).alias("rows"), F.lit(1).alias("orders"), *nothing)
     amounts = rows.select(
         *("order_date", "store_id", "store_city"),
+        F.lit(1).alias("rows"),
         F.when(F.col("order_id").isNull(), 1).otherwise(0).alias("orders"),
         "quantity",
         F.col("amount").alias("revenue"),
@@ -246,8 +244,8 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table.cast(schema)
 
 
-def _is_lines(layout: Header) -> bool:
-    return getattr(getattr(layout, "rules", None), "orders", "row") == "lines"
+def _is_lines(group: Group) -> bool:
+    return group.rules.orders == "lines"
 
 
 def _place(file: FileInfo) -> str:

@@ -61,7 +61,7 @@ def judge(new: pa.Table, stored: pa.Table, aside: pa.Table, numbers: Mapping[str
         aside: all rows that lie aside of such orders.
         numbers: the place of every file (source) in the order of arrival.
     """
-    rows, simple, repeated = pa.concat_tables([new.select(stored.column_names), stored, aside]), new, 0
+    rows, repeated = pa.concat_tables([new.select(stored.column_names), stored, aside]), 0
     again = _orders_that_come_again(new, pa.concat_tables([stored, aside]))
     judged = pc.is_in(rows["order_id"], value_set=again)
     simple = new.filter(pc.invert(pc.is_in(new["order_id"], value_set=again)))
@@ -101,9 +101,9 @@ def judge(new: pa.Table, stored: pa.Table, aside: pa.Table, numbers: Mapping[str
             corrected += differs and (version.is_new or winner.is_new)
             repeated += len(version.rows) if version.is_new and not differs else 0
     return Verdict(
-        counted=pa.concat_tables([simple.select(stored.column_names), rows.take(counted)]),
-        aside=rows.take(left),
-        conflicts=new.take(conflicts),
+        counted=pa.concat_tables([simple.select(stored.column_names), rows.take(pa.array(counted, pa.int64()))]),
+        aside=rows.take(pa.array(left, pa.int64())),
+        conflicts=new.take(pa.array(conflicts, pa.int64())),
         replaced=frozenset(replaced),
         repeated=repeated,
         corrected=corrected,

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow as pa
-
 from retail_jobs.errors import JobError
 
 CALLS = 16
@@ -200,11 +198,12 @@ class Storage:
         content = self.read_bytes(path)
         return None if content is None else content.decode("utf-8", "replace")
 
-    def open(self, path: str) -> pa.NativeFile:
+    def open(self, path: str) -> io.BufferedReader:
         """A file to seek and read in; who reads it with pyarrow must keep pyarrow to the calling thread."""
         if local := _local(path):
-            return pa.OSFile(str(local))
-        return pa.PythonFile(HadoopFile(self._jvm, self._fs(path), self._path(path)), mode="r")
+            return local.open("rb")
+        # py4j takes as long to bring one byte as to bring thousands.
+        return io.BufferedReader(_HadoopFile(self._fs(path), self._path(path)), 1 << 20)
 
     def write_text(self, path: str, text: str) -> None:
         """Write a UTF-8 file; readers see the old content or the new one."""
@@ -259,29 +258,6 @@ class Storage:
         else:
             self._fs(path).setTimes(self._path(path), when, -1)
 
-    def first_line(self, path: str, limit: int = 1 << 20) -> str:
-        """The first line of a text file in UTF-8, else Latin-1, unpacked by its ending (.gz), without byte order mark.
-
-        Args:
-            path: the file.
-            limit: bytes of the line that are read at most.
-        """
-        stream = self._fs(path).open(self._path(path))
-        codec = self._jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(self._conf).getCodec(self._path(path))
-        if codec is not None:
-            stream = codec.createInputStream(stream)
-        reader = self._jvm.org.apache.hadoop.util.LineReader(stream)
-        try:
-            line = self._jvm.org.apache.hadoop.io.Text()
-            reader.readLine(line, limit)
-            content = bytes(line.copyBytes())
-        finally:
-            reader.close()
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return content.decode("latin-1")
-
     def uri(self, path: str) -> str:
         """The path as Spark's `input_file_name` writes it."""
         if local := _local(path):
@@ -293,7 +269,7 @@ class Storage:
     def _jvm(self) -> Any:  # noqa: ANN401 - the JVM, by way of py4j
         from pyspark import SparkContext
 
-        SparkContext._ensure_initialized()  # type: ignore[attr-defined]
+        SparkContext._ensure_initialized()
         return SparkContext._jvm
 
     @cached_property
@@ -316,19 +292,18 @@ class Storage:
         return self._hadoop.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
 
 
-class HadoopFile(io.RawIOBase):
+class _HadoopFile(io.RawIOBase):
     """A file of Hadoop as Python has them, to read in any order."""
 
-    def __init__(self, jvm: Any, system: Any, path: Any) -> None:  # noqa: ANN401 - objects of the JVM
-        self._read_bytes = jvm.org.apache.commons.io.IOUtils.toByteArray
+    def __init__(self, system: Any, path: Any) -> None:  # noqa: ANN401 - objects of the JVM
         self._stream, self._length = system.open(path), int(system.getFileStatus(path).getLen())
 
     def seekable(self) -> bool:
-        """Always."""
+        """It is."""
         return True
 
     def readable(self) -> bool:
-        """Always."""
+        """It is."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -341,14 +316,14 @@ class HadoopFile(io.RawIOBase):
         """The place, in bytes from the beginning."""
         return int(self._stream.getPos())
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to so many bytes from the place on; all that follow without a number."""
-        left = self._length - self.tell()
-        size = left if size < 0 else min(size, left)
-        return bytes(self._read_bytes(self._stream, size)) if size else b""
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - what can be written to
+        """Fill a buffer; less only at the end."""
+        content = bytes(self._stream.readNBytes(len(buffer)))
+        buffer[: len(content)] = content
+        return len(content)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if not self.closed:
             self._stream.close()
         super().close()

@@ -15,12 +15,10 @@ from retail_jobs.products import Products
 from retail_jobs.stored import MONEY, QUANTITY
 
 UNKNOWN = "UNKNOWN"
-MEASURES = pa.schema([("orders", pa.int64()), ("quantity", QUANTITY), ("revenue", MONEY)])
+MEASURES = pa.schema([("rows", pa.int64()), ("orders", pa.int64()), ("quantity", QUANTITY), ("revenue", MONEY)])
+"""`rows` tells when nothing is left of a sum: of a store whose orders all count elsewhere, there are no orders."""
 BY_PRODUCT = pa.schema([("order_date", pa.date32()), ("product", pa.string()), *MEASURES])
 BY_STORE = pa.schema([("order_date", pa.date32()), ("store_id", pa.string()), ("store_city", pa.string()), *MEASURES])
-PUBLISHED = pa.schema(
-    [("order_date", pa.date32()), *((name, pa.string()) for name in ("product", "category", "brand")), *MEASURES]
-)
 
 
 def keys_of(schema: pa.Schema) -> list[str]:
@@ -63,7 +61,7 @@ def add(parts: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
     grouped = pa.concat_tables([schema.empty_table(), *parts]).group_by(keys)
     summed = grouped.aggregate([(name, "sum") for name in MEASURES.names])
     summed = summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names])
-    summed = summed.filter(pc.not_equal(summed["orders"], 0)).select(schema.names).cast(schema)
+    summed = summed.filter(pc.not_equal(summed["rows"], 0)).select(schema.names).cast(schema)
     return summed.sort_by([(name, "ascending") for name in keys])
 
 
@@ -77,36 +75,37 @@ def negative(sums: pa.Table) -> pa.Table:
 
 def publish(sums: pa.Table, products: Products) -> pa.Table:
     """`by_product` as readers see it: the catalogue's names, categories and brands in place of what was sold."""
-    catalogue = {key: rest for key, *rest in products.rows}
-    distinct = pc.unique(sums["product"])
-    named = [catalogue.get(product, (product, None, None)) for product in distinct.to_pylist()]
-    table = pa.table(
-        {
-            "product": distinct,
-            "name": pa.array([name for name, _, _ in named], pa.string()),
-            "category": pa.array([category or UNKNOWN for _, category, _ in named], pa.string()),
-            "brand": pa.array([brand or UNKNOWN for _, _, brand in named], pa.string()),
-        }
+    names, told = {row.key: row.product for row in products.rows}, {row.product: row for row in products.rows}
+    sold = pc.unique(sums["product"])
+    named = pa.table(
+        {"sold": sold, "product": pa.array([names.get(key, key) for key in sold.to_pylist()], pa.string())}
     )
-    joined = sums.join(table, "product").drop_columns("product").rename_columns({"name": "product"})
-    return add([joined.select(PUBLISHED.names)], PUBLISHED)
+    joined = sums.rename_columns({"product": "sold"}).join(named, "sold")
+    by_name = add([joined.select(BY_PRODUCT.names)], BY_PRODUCT).drop_columns("rows")
+    # Of several keys of one product the last one tells, always the same.
+    rows = [told.get(name) for name in by_name["product"].to_pylist()]
+    columns = {
+        "category": pa.array([(row and row.category) or UNKNOWN for row in rows], pa.string()),
+        "brand": pa.array([(row and row.brand) or UNKNOWN for row in rows], pa.string()),
+    }
+    for place, (name, values) in enumerate(columns.items(), start=2):
+        by_name = by_name.add_column(place, name, values)
+    return by_name
 
 
 def _sums(rows: pa.Table, orders: pa.Table, schema: pa.Schema) -> pa.Table:
-    keys = keys_of(schema)
-    counted = orders.group_by(keys).aggregate([([], "count_all")]).rename_columns([*keys, "orders"])
-    nothing = pa.scalar(0, QUANTITY)
-    parts = [
-        counted.append_column("quantity", pa.repeat(nothing, counted.num_rows)).append_column(
-            "revenue", pa.repeat(pa.scalar(0, MONEY), counted.num_rows)
-        ),
-    ]
+    keys, measures = keys_of(schema), MEASURES.names
+    orders = orders.group_by(keys).aggregate([([], "count_all")]).rename_columns([*keys, "orders"])
     amounts = rows.select([*keys, "quantity", "amount"]).rename_columns([*keys, "quantity", "revenue"])
-    filled = pc.fill_null(amounts["quantity"], nothing)
-    amounts = amounts.set_column(len(keys), "quantity", filled)
-    summed = amounts.group_by(keys).aggregate([("quantity", "sum"), ("revenue", "sum")])
-    summed = summed.rename_columns([*keys, "quantity", "revenue"])
-    summed = summed.append_column("orders", pa.repeat(pa.scalar(0, pa.int64()), summed.num_rows))
-    parts.append(summed)
-    both = pa.concat_tables([part.select(schema.names).cast(schema) for part in parts])
-    return add([both], schema)
+    amounts = amounts.append_column("rows", pa.repeat(pa.scalar(1, pa.int64()), amounts.num_rows))
+    parts = []
+    for part in (orders, amounts):
+        for name in measures:
+            kind, place = MEASURES.field(name).type, part.schema.get_field_index(name)
+            nothing = pa.scalar(0, kind)
+            if place < 0:
+                part = part.append_column(name, pa.repeat(nothing, part.num_rows))
+            else:
+                part = part.set_column(place, name, pc.fill_null(part[name], nothing))
+        parts.append(part.select(schema.names))
+    return add([part.cast(schema) for part in parts], schema)

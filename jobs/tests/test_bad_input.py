@@ -12,8 +12,8 @@ from urllib.parse import unquote
 import pyarrow.dataset as ds
 import pytest
 from pyspark.sql import SparkSession
+from retail_dataset.text import LONGEST_LINE
 from retail_jobs.batch import Batch
-from retail_jobs.cleaning import LONGEST_LINE
 from retail_jobs.errors import JobError
 from retail_jobs.inputs import require_unchanged
 from retail_jobs.settings import Settings

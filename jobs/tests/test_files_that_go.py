@@ -1,4 +1,4 @@
-"""Files that are replaced, renamed or forgotten, with a run that stops at any of its changes: the oracle holds after."""
+"""Files that are replaced, renamed or forgotten, with a run that stops anywhere: afterwards the oracle holds."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 from retail_dataset.catalogue import Product, parse_products
 from retail_dataset.errors import DataSetError
-from retail_dataset.files import PRODUCTS
-from retail_dataset.rules import FILE_NAME, DataSet, decode
+from retail_dataset.files import PRODUCTS, RULES
+from retail_dataset.rules import DataSet, decode
 
 from retail_jobs.errors import JobError
 from retail_jobs.storage import Storage
@@ -42,7 +42,7 @@ def read_rules(storage: Storage, input_path: str) -> DataSet:
     Raises:
         JobError: the file says something that means nothing.
     """
-    content = _read(storage, f"{input_path}/{FILE_NAME}")
+    content = _read(storage, f"{input_path}/{RULES}")
     try:
         return DataSet() if content is None else DataSet.parse(decode(content))
     except DataSetError as error:

@@ -90,7 +90,7 @@ def records(source: Iterator[Line], separator: str, width: int) -> Iterator[Line
     """
     waiting: deque[Line] = deque()
     while line := waiting.popleft() if waiting else next(source, None):
-        if not is_open(line.text, separator):
+        if '"' not in line.text or not is_open(line.text, separator):
             yield line
             continue
         taken = _take(line, waiting, source, separator)
@@ -138,4 +138,4 @@ def split(text: str, separator: str) -> list[str] | None:
 
 def is_blank(text: str, separators: str) -> bool:
     """Whether there is nothing but separators and spaces in a line."""
-    return not text.strip(f" {separators}")
+    return text[:1] in ("", " ", *separators) and not text.strip(" " + separators)

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from retail_dataset.files import is_input
-from retail_dataset.rules import FILE_NAME as RULES
+from retail_dataset.files import RULES, is_input
 from retail_dataset.rules import DataSet, Rules
 
 from retail_jobs.errors import JobError

@@ -31,7 +31,7 @@ lab: setup preflight hosts artefacts ## from nothing to the running pipeline; go
 local: ## no root, no cluster: the batch on ./data, and the dashboard over it on PORT (5000)
 	@tools/bootstrap.sh local
 	@python -m tools.artefacts vendor
-	$(call step,Batch,USE_HDFS=false SPARK_LOCAL_IP=127.0.0.1 PYTHONPATH=jobs python -m retail_jobs.batch)
+	$(call step,Batch,USE_HDFS=false SPARK_LOCAL_IP=127.0.0.1 PYTHONPATH=jobs:dataset python -m retail_jobs.batch)
 	@echo; echo "Dashboard: http://localhost:$(PORT) (Ctrl-C ends it)"
 	@USE_HDFS=false PYTHONPATH=webapp DASHBOARD_BIND=127.0.0.1:$(PORT) \
 	  exec python -m gunicorn --config webapp/retail_webapp/gunicorn_conf.py 'retail_webapp:create_app()'
@@ -143,7 +143,7 @@ test: lint artefacts ## everything: lint, unit tests, the roles, the whole clust
 
 .PHONY: test-fast
 test-fast: lint artefacts ## lint, and unit tests that need neither Spark nor a browser
-	$(call step,Unit tests,pytest --quiet tools producer)
+	$(call step,Unit tests,pytest --quiet tools dataset producer)
 
 .PHONY: setup-test
 setup-test:
@@ -156,7 +156,7 @@ lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck: the hooks of
 .PHONY: unit
 unit: setup-test artefacts ## unit tests of the packages and tools, the dashboard's in a browser
 	@python -m tools.artefacts vendor
-	@pytest --quiet tools jobs producer webapp
+	@pytest --quiet tools dataset jobs producer webapp
 
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks

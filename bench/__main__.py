@@ -26,7 +26,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ratios"
         file.touch()
-        path = os.pathsep.join(str(ROOT / part) for part in ("jobs", "producer", "webapp"))
+        path = os.pathsep.join(str(ROOT / part) for part in ("dataset", "jobs", "producer", "webapp"))
         environment = os.environ | {"PYTHONPATH": path, RATIOS: str(file)}
         for name in names:
             console.print(f"\n== {name}")

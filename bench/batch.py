@@ -1,6 +1,6 @@
 """The batch against DuckDB doing the same work, against the plain Spark way, and one new day against all days.
 
-    PYTHONPATH=jobs python -m bench.batch [--rows 10000000]
+    PYTHONPATH=jobs:dataset python -m bench.batch [--rows 10000000]
 
 Makes CSVs of 60 days and five days more in a temporary folder (800 MB for 10 million rows; three times that is needed
 with the results). Every engine runs in a process of its own on two cores, whose start is not counted. It does the

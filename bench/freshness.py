@@ -32,7 +32,7 @@ def measure() -> list[Ratio]:
         raise Problem(f"{edge.name} has no /etc/retail/jobs.env: deploy the jobs first")
     console.print(f"{RATE} events/s for {SECONDS} s on {edge.name} ...")
     probe = Path(__file__).with_name("freshness_probe.py").read_text(encoding="utf-8")
-    command = f"sudo env PYTHONPATH=/opt/retail-producer python3 - {RATE} {SECONDS}"
+    command = f"sudo env PYTHONPATH=/opt/retail-producer:/opt/retail-dataset python3 - {RATE} {SECONDS}"
     done = edge.run(command, stdin=probe, timeout=SECONDS + 180)
     if done.code:
         raise Problem(f"{edge.name}: {done.last_words}")

@@ -1,6 +1,6 @@
 """The producer against the same client sending one constant payload, without idempotence, and against its own clock.
 
-    PYTHONPATH=producer python -m bench.producer [--rows 300000] [--seconds 10]
+    PYTHONPATH=producer:dataset python -m bench.producer [--rows 300000] [--seconds 10]
 
 Needs what `make artefacts` fetched: it starts one broker. Each way sends the same number of events flat out, in turns,
 and the median of its turns counts.

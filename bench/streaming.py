@@ -1,6 +1,6 @@
 """Streaming: the whole job against the same engine only reading and parsing the topic, and how fresh live windows are.
 
-    PYTHONPATH=jobs python -m bench.streaming [--events 2000000] [--seconds 60]
+    PYTHONPATH=jobs:dataset python -m bench.streaming [--events 2000000] [--seconds 60]
 
 Needs what `make artefacts` fetched: it starts one broker, and Spark on two cores of this machine. The backlog is that
 of 200 events a second, one in fifty of them an event that comes again and one in fifty unusable. Both sides first work

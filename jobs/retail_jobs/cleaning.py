@@ -7,47 +7,43 @@ record without reasons is clean, every other one goes to the quarantine. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from retail_dataset.columns import ALIASES, FIELDS, places
+from retail_dataset.text import LONGEST_LINE
+from retail_dataset.values import CURRENCY, NUMBERS, REFUSED, SPACES
 
 UNKNOWN = "UNKNOWN"
 
-ALIASES: dict[str, tuple[str, ...]] = {
-    "order_id": ("order_id",),
-    "order_date": ("order_date", "date", "order_time", "timestamp", "event_time"),
-    "store_id": ("store_id",),
-    "store_city": ("store_city",),
-    "product": ("product", "item"),
-    "quantity": ("quantity",),
-    "unit_price": ("unit_price", "price"),
-    "amount": ("amount", "total", "total_price"),
-}
-"""Canonical column: the names it comes under, in lower case; the first one that is not blank counts."""
-
-FIELDS = tuple(ALIASES)
 KNOWN_NAMES = frozenset(name for names in ALIASES.values() for name in names)
 
 MONEY = "decimal(18,2)"
-# One line of a receipt above a thousand million is a slip, and a few of them would overflow the sums.
+QUANTITY = "decimal(18,3)"
+# Of a single piece; shops have prices of fractions of a cent.
+PRICE = "decimal(18,6)"
+# One line of a receipt above a thousand million, in money or pieces, is a slip, and a few of them would overflow the
+# sums.
 LARGEST = 1_000_000_000
 FIRST_YEAR, LAST_YEAR = 1970, 2099
-# Bytes. No transaction is that long; of a longer line only so many characters are kept.
-LONGEST_LINE = 16_384
 # Characters. A product with its window must fit into one message of the live topic.
 LONGEST_PRODUCT = 1_000
 
 REASONS = {
     "malformed_row": "the number of fields is not that of the header",
     "line_too_long": f"the line has more than {LONGEST_LINE} bytes; so much of it is kept",
-    "unknown_header": "the file has no column that we know",
+    "unknown_header": "the file has no date, or no amount and nothing to compute it from",
+    "unreadable_file": "the file cannot be read to its end",
     "bad_json": "the event is not a JSON object",
     "no_date": "the date is blank",
     "unreadable_date": "the date is none of the forms that we read",
     "date_out_of_range": f"the date is not between {FIRST_YEAR} and {LAST_YEAR}",
     "future_event": "the event says that it happened after it arrived",
+    "unreadable_quantity": "the quantity is not a number",
+    "negative_quantity": "the quantity is negative",
+    "quantity_out_of_range": f"the quantity is above {LARGEST}",
     "no_amount": "the amount is blank, and quantity or unit price does not replace it",
     "unreadable_amount": "the amount is not a number",
     "negative_amount": "the amount is negative",
@@ -65,60 +61,86 @@ QUARANTINE_SCHEMA = (
 TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)? ?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
 
 
-def normalise_name(name: str) -> str:
-    """A column's name as the alias table has it."""
-    return name.strip().strip("\ufeff").strip().lower()
-
-
-def canonical_fields(columns: Iterable[tuple[str, Column]]) -> list[Column]:
+def canonical_fields(
+    columns: Iterable[tuple[str, Column]], own: Mapping[str, Sequence[str]] | None = None
+) -> list[Column]:
     """The `FIELDS` as text columns, blank ones null.
 
     Args:
         columns: names as they were found, with their values; a name may come more than once.
+        own: canonical column: the data set's own names for it.
     """
-    found = [(normalise_name(name), column) for name, column in columns]
-    return [
-        first_filled([column for alias in aliases for name, column in found if name == alias]).alias(field)
-        for field, aliases in ALIASES.items()
-    ]
+    names, values = zip(*columns, strict=True)
+    found = places(names, own or {})
+    return [first_filled([values[place] for place in found[field]]).alias(field) for field in FIELDS]
+
+
+def canonical_number(text: Column, decimal: str = ".") -> Column:
+    """A number with a decimal point and nothing around it, null when it is none; as the data set's package reads it.
+
+    Args:
+        text: as it stands in the file.
+        decimal: the decimal mark there.
+    """
+    number = F.btrim(F.regexp_replace(text, f"[{CURRENCY}]", ""), F.lit(SPACES))
+    is_number = number.rlike(rf"^(?:{NUMBERS[decimal]})\z") & number.rlike("[0-9]")
+    group = "," if decimal == "." else "."
+    bare = F.translate(number, f"{decimal}{group}{SPACES}", ".")
+    return F.when(is_number, bare)
+
+
+def refuse_other_numbers(text: Column, decimal: str) -> Column:
+    """Numbers of a decimal mark in canonical form; what others than its rule would read is made unreadable."""
+    elsewhere = F.coalesce(text.try_cast("decimal(38,6)"), canonical_number(text).try_cast("decimal(38,6)"))
+    refused = F.when(elsewhere.isNotNull(), F.concat(F.lit(REFUSED), text))
+    return F.coalesce(canonical_number(text, decimal), refused, text)
 
 
 def clean(records: DataFrame) -> DataFrame:
     """Typed columns and `reasons` in place of the text `FIELDS`; other columns stay.
 
-    The result has order_id, order_time (UTC), order_date, store_id, store_city, product, quantity (bigint),
-    unit_price, amount (`MONEY`), `reasons` (empty for a clean record), and what the reader added.
+    A reader whose data set has such rules adds `subtract` (whether a negative quantity or amount is a return that
+    counts) and `time_zone` (where the days are; null: UTC). The result has order_id, order_time (UTC), order_date,
+    store_id, store_city, product, quantity (`QUANTITY`), unit_price, amount (`MONEY`), `reasons` (empty for a clean
+    record), and what the reader added besides.
     """
-    carried = [name for name in records.columns if name not in (*FIELDS, "fault")]
+    rules = [name for name in ("subtract", "time_zone") if name in records.columns]
+    carried = [name for name in records.columns if name not in (*FIELDS, "fault", *rules)]
+    price = _number(F.col("unit_price"), PRICE)
     typed = records.select(
         "order_id",
-        _timestamp(F.col("order_date")).alias("order_time"),
+        timestamp(F.col("order_date")).alias("order_time"),
         "store_id",
         "store_city",
         F.coalesce("product", F.lit(UNKNOWN)).alias("product"),
-        F.col("quantity").try_cast("bigint").alias("quantity"),
-        F.col("unit_price").try_cast(MONEY).alias("unit_price"),
-        F.col("amount").try_cast(MONEY).alias("stated_amount"),
+        _number(F.col("quantity"), QUANTITY).alias("quantity"),
+        price.alias("price"),
+        _number(F.col("amount"), MONEY).alias("stated_amount"),
         F.col("order_date").alias("date_text"),
+        F.col("quantity").alias("quantity_text"),
         F.col("amount").alias("amount_text"),
         "fault",
+        *rules,
         *carried,
     )
-    computed = F.try_multiply("quantity", "unit_price").try_cast(MONEY)
+    computed = F.try_multiply("quantity", "price").try_cast(MONEY)
     amounts = typed.withColumn(
         "amount", F.when(F.col("amount_text").isNull(), computed).otherwise(F.col("stated_amount"))
     )
+    day: Column = F.col("order_time")
+    if "time_zone" in rules:
+        day = F.when(F.col("time_zone").isNull(), day).otherwise(F.from_utc_timestamp(day, F.col("time_zone")))
     return amounts.select(
         "order_id",
         "order_time",
-        F.to_date("order_time").alias("order_date"),
+        F.to_date(day).alias("order_date"),
         "store_id",
         "store_city",
         "product",
         "quantity",
-        "unit_price",
+        F.col("price").try_cast(MONEY).alias("unit_price"),
         "amount",
-        _reasons().alias("reasons"),
+        _reasons(F.col("subtract") if "subtract" in rules else None).alias("reasons"),
         *carried,
     )
 
@@ -160,7 +182,7 @@ def first_filled(columns: Sequence[Column]) -> Column:
     return F.coalesce(*filled) if filled else F.lit(None).cast("string")
 
 
-def _timestamp(text: Column) -> Column:
+def timestamp(text: Column) -> Column:
     """Time in UTC of a date in one of the forms that we read, else null."""
     compact = F.concat_ws("-", F.substring(text, 1, 4), F.substring(text, 5, 2), F.substring(text, 7, 2))
     length = F.octet_length(text)
@@ -172,8 +194,23 @@ def _timestamp(text: Column) -> Column:
     )
 
 
-def _reasons() -> Column:
-    fault, amount = F.col("fault"), F.col("amount")
+def _number(text: Column, kind: str) -> Column:
+    # Nearly all numbers are plain, and the first look tells.
+    return F.coalesce(text.try_cast(kind), canonical_number(text).try_cast(kind))
+
+
+def _reasons(subtract: Column | None) -> Column:
+    """Why records are not clean.
+
+    Args:
+        subtract: whether negative quantities and amounts count; none: they never do.
+    """
+    fault, amount, quantity = F.col("fault"), F.col("amount"), F.col("quantity")
+    negative_counts = F.lit(False) if subtract is None else subtract
+    least = F.lit(0) if subtract is None else F.when(subtract, -LARGEST).otherwise(0)
+    no_quantity = F.col("quantity_text").isNull()
+    # More digits than a quantity has room for.
+    too_many = _number(F.col("quantity_text"), "decimal(38,0)").isNotNull()
     no_date, no_amount = F.col("date_text").isNull(), F.col("amount_text").isNull()
     in_range = F.col("order_time").between(
         F.lit(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)),
@@ -185,13 +222,17 @@ def _reasons() -> Column:
         ("no_date", no_date),
         ("unreadable_date", ~no_date & F.col("order_time").isNull()),
         ("date_out_of_range", ~in_range),
+        ("unreadable_quantity", ~no_quantity & quantity.isNull() & ~too_many),
+        ("negative_quantity", (quantity < 0) & ~negative_counts),
+        ("quantity_out_of_range", (F.abs(quantity) > LARGEST) | (quantity.isNull() & too_many)),
         ("no_amount", no_amount & amount.isNull()),
         ("unreadable_amount", ~no_amount & amount.isNull()),
-        ("negative_amount", amount < 0),
-        ("amount_out_of_range", amount > LARGEST),
+        ("negative_amount", (amount < 0) & ~negative_counts),
+        ("amount_out_of_range", F.abs(amount) > LARGEST),
         ("product_too_long", ~short),
     ]
-    usable = F.col("order_time").isNotNull() & in_range & amount.between(0, LARGEST) & short & fault.isNull()
+    counts = amount.between(least, F.lit(LARGEST)) & (no_quantity | quantity.between(least, F.lit(LARGEST)))
+    usable = F.col("order_time").isNotNull() & in_range & counts & short & fault.isNull()
     none = F.array().cast("array<string>")
     # Not array_compact, which Spark does not compile.
     found = F.concat(*[F.when(condition, F.array(F.lit(reason))).otherwise(none) for reason, condition in checks])

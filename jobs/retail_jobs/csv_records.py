@@ -1,108 +1,289 @@
-"""CSV files as records for the cleaning, with the text of every line kept.
+"""CSV files as records for the cleaning, with the text of every record kept.
 
-A file is read line by line, so a field cannot hold a line break. The header is read by the driver, once per
-file; files with the same header are read together. A line that repeats its file's header is not a record, nor
-is a blank one.
+The driver looks at each file for its header and for what Spark cannot take apart line by line: another encoding than
+UTF-8 and Windows-1252, line breaks in quotes, lines above the header. Such files it turns into records itself, with the
+data set's package; of all others Spark splits the lines. Files with the same header and rules are read together. A line
+that repeats its file's header is not a record, nor is one of separators only.
 """
 
 from __future__ import annotations
 
-import csv
+import io
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from retail_dataset import text as plain_text
+from retail_dataset.columns import FIELDS
+from retail_dataset.errors import DataSetError
+from retail_dataset.rules import DataSet, Rules
+from retail_dataset.table import DAMAGE, Layout, read_table, unpacked
+from retail_dataset.text import LONGEST_LINE, WINDOWS_1252
+from retail_dataset.values import has_zone
 
-from retail_jobs.cleaning import FIELDS, KNOWN_NAMES, LONGEST_LINE, canonical_fields, first_filled, normalise_name
+from retail_jobs.cleaning import canonical_fields, first_filled, refuse_other_numbers, timestamp
 from retail_jobs.storage import FileInfo, Storage
 
-SEPARATORS = (",", ";", "\t", "|")
 # The parser behind from_csv takes a NUL for the end of its input, so it sees a character that Unicode never assigns.
 NUL, MASK = "\0", "\ufdd0"
 # A line with a quote and more separators than this, in quotes or not, is malformed.
 MOST_FIELDS = 256
 PLAIN, QUOTED, CROWDED, LONG = "plain", "quoted", "crowded", "long"
+# Bytes. A smaller file is looked at by the driver from end to end, which takes less than a job of Spark.
+SMALL = 4 << 20
+# Characters of records that are written into one file.
+CHUNK = 64 << 20
+RECORDS = pa.schema([("raw", pa.string()), ("source", pa.string()), ("row", pa.int64())])
 
 
 @dataclass(frozen=True)
-class Header:
-    """The first line of a file, taken apart with the separator that finds most known columns."""
+class Group:
+    """Files that are read together.
 
-    line: str
-    separator: str
-    names: tuple[str, ...]
+    Attributes:
+        layout: how they are taken apart; none: they cannot be read.
+        folder: where their records are; empty: Spark takes them from the files.
+    """
+
+    layout: Layout | None
+    folder: str = ""
 
     @property
-    def is_known(self) -> bool:
-        """Whether at least one column is known."""
-        return any(normalise_name(name) in KNOWN_NAMES for name in self.names)
+    def missing(self) -> str:
+        """What the files lack to be used, in words; empty when they lack nothing."""
+        return self.layout.missing if self.layout else "all: it cannot be read to its end"
+
+    @property
+    def rules(self) -> Rules:
+        """What the data set says of the files."""
+        return self.layout.rules if self.layout else Rules()
 
 
-def parse_header(line: str) -> Header:
-    """Take a header apart."""
-    headers = []
-    for separator in SEPARATORS:
-        names = next(csv.reader([line], delimiter=separator), [])
-        headers.append(Header(line, separator, tuple(names)))
-    return max(headers, key=lambda header: sum(normalise_name(name) in KNOWN_NAMES for name in header.names))
+def read_headers(
+    spark: SparkSession, storage: Storage, files: Sequence[FileInfo], dataset: DataSet, root: str, scratch: str
+) -> dict[Group, list[FileInfo]]:
+    """The files by header and rules; empty files are left out.
+
+    Args:
+        spark: looks through large files.
+        storage: where they are.
+        files: what is to be read.
+        dataset: its rules.
+        root: the input folder, below which the rules name files.
+        scratch: a folder of this run; takes the records of files that Spark cannot take apart.
+    """
+    reader = _Reader(spark, storage, dataset, root.removeprefix("file:") + "/")
+    looks = [reader.look(file) for file in files]
+    with_breaks = reader.find_line_breaks([look.file for look in looks if look.simple and look.file.length > SMALL])
+    members: dict[tuple[Layout | None, bool], list[FileInfo]] = defaultdict(list)
+    for look in looks:
+        if look.layout or look.damaged:
+            simple = look.simple and storage.uri(look.file.path) not in with_breaks
+            members[look.layout, simple].append(look.file)
+    groups = {}
+    for number, ((layout, simple), found) in enumerate(members.items()):
+        folder = "" if simple else f"{scratch}/{number}"
+        if folder:
+            reader.write_records(folder, layout, found)
+        groups[Group(layout, folder)] = found
+    return groups
 
 
-def read_headers(storage: Storage, files: Sequence[FileInfo]) -> dict[Header, list[FileInfo]]:
-    """The files by header; empty files are left out."""
-    groups: dict[Header, list[FileInfo]] = defaultdict(list)
-    for file in files:
-        line = storage.first_line(file.path) if file.length else ""
-        if line:
-            groups[parse_header(line)].append(file)
-    return dict(groups)
+@dataclass(frozen=True)
+class _Look:
+    """What the driver sees of a file."""
+
+    file: FileInfo
+    layout: Layout | None
+    simple: bool
+    """Whether Spark can take it apart, as far as was looked."""
+    damaged: bool = False
 
 
-def read_records(spark: SparkSession, groups: dict[Header, list[FileInfo]]) -> DataFrame:
+@dataclass(frozen=True)
+class _Reader:
+    spark: SparkSession
+    storage: Storage
+    dataset: DataSet
+    root: str
+
+    def look(self, file: FileInfo) -> _Look:
+        """Look at a file, at a small or packed one from end to end."""
+        rules = self._rules(file)
+        try:
+            with self._open(file) as stream:
+                table = read_table(stream, rules) if file.length else None
+            if table is None:
+                return _Look(file, None, simple=True)
+            breaks = False
+            if file.length <= SMALL or file.name.lower().endswith(".gz"):
+                with self._open(file) as stream:
+                    breaks = plain_text.may_have_line_breaks(stream)
+        except (DataSetError, *DAMAGE):
+            return _Look(file, None, simple=False, damaged=True)
+        utf_16 = table.encoding == "utf-16"
+        return _Look(file, table.layout, simple=not breaks and not utf_16 and rules.header_line is None)
+
+    def find_line_breaks(self, files: list[FileInfo]) -> set[str]:
+        """Of large files, the URIs of those in which records may go on in the next line."""
+        files = [file for file in files if not file.name.lower().endswith(".gz")]
+        if not files:
+            return set()
+        quotes = F.octet_length("value") - F.octet_length(F.replace("value", F.lit('"')))
+        odd = _has_quote(F.col("value")) & (quotes % 2 == 1)
+        found = _read_text(self.spark, files).where(odd).select(F.input_file_name().alias("source")).distinct()
+        return {row.source for row in found.collect()}
+
+    def write_records(self, folder: str, layout: Layout | None, files: list[FileInfo]) -> None:
+        """Write the records of files as Parquet; of each file that cannot be read one record without text."""
+        for number, chunk in enumerate(_chunks(self._records(layout, files))):
+            content = io.BytesIO()
+            pq.write_table(pa.table(list(zip(*chunk, strict=True)), schema=RECORDS), content)
+            self.storage.write_bytes(f"{folder}/part-{number:05d}.parquet", content.getvalue())
+
+    def _records(self, layout: Layout | None, files: list[FileInfo]) -> Iterator[tuple[str, str, int]]:
+        for file in files:
+            source = self.storage.uri(file.path)
+            if layout is None:
+                yield "", source, 0
+                continue
+            with self._open(file) as stream:
+                table = read_table(stream, self._rules(file))
+                for record in table.records() if table else ():
+                    yield record.text, source, record.number
+
+    def _rules(self, file: FileInfo) -> Rules:
+        return self.dataset.for_file(file.path.partition(self.root)[2] or file.name)
+
+    def _open(self, file: FileInfo) -> io.BufferedReader:
+        return unpacked(self.storage.open(file.path), file.name)
+
+
+def _chunks(records: Iterator[tuple[str, str, int]]) -> Iterator[list[tuple[str, str, int]]]:
+    chunk: list[tuple[str, str, int]] = []
+    length = 0
+    for record in records:
+        chunk.append(record)
+        length += len(record[0])
+        if length > CHUNK:
+            yield chunk
+            chunk, length = [], 0
+    # A folder without a file would be no folder.
+    yield chunk
+
+
+def read_records(spark: SparkSession, groups: dict[Group, list[FileInfo]]) -> DataFrame:
     """Every record of the files: `FIELDS`, raw, fault, and where it stood.
 
-    Where: `source` is the file, `block` and `row` give the order of its lines (not their numbers).
+    Where: `source` is the file, `block` and `row` give the order of its lines (not their numbers). `lines` says whether
+    an order may have several; `subtract` and `time_zone`, see `cleaning.clean`, come when a group has such rules.
     """
-    parts = [parse_lines(_read_lines(spark, files), header) for header, files in groups.items()]
-    return reduce(DataFrame.unionByName, parts)
+    parts = [parse_lines(_read_lines(spark, group, files), group.layout) for group, files in groups.items()]
+    rules = [group.rules for group in groups]
+    columns = {
+        "lines": [F.lit(one.orders == "lines") for one in rules],
+        "subtract": [F.lit(one.returns == "subtract") for one in rules],
+        "time_zone": [F.lit(None if one.time_zone == "UTC" else one.time_zone).cast("string") for one in rules],
+    }
+    if all(one.returns == "quarantine" for one in rules):
+        del columns["subtract"]
+    if all(one.time_zone == "UTC" for one in rules):
+        del columns["time_zone"]
+    told = []
+    for number, part in enumerate(parts):
+        told.append(part.withColumns({name: column[number] for name, column in columns.items()}))
+    return reduce(DataFrame.unionByName, told)
 
 
-def read_order_ids(spark: SparkSession, groups: dict[Header, list[FileInfo]]) -> DataFrame:
+def read_order_ids(spark: SparkSession, groups: dict[Group, list[FileInfo]]) -> DataFrame:
     """The `order_id` of every record that may turn out clean, as `read_records` has it, at a third of its cost.
 
     Of a malformed line it may be any field.
     """
-    # Not `_read_lines`, which decodes every line.
-    parts = [_order_ids(_read_text(spark, files), header) for header, files in groups.items()]
+    parts = []
+    for group, files in groups.items():
+        places = () if group.missing or group.layout is None else group.layout.places["order_id"]
+        if group.layout and not group.folder and len(places) == 1:
+            # Not `_read_lines`, which decodes every line.
+            parts.append(_order_ids(_read_text(spark, files), group.layout, places[0]))
+        else:
+            parts.append(parse_lines(_read_lines(spark, group, files), group.layout).select("order_id"))
     return reduce(DataFrame.unionByName, parts)
 
 
-def parse_lines(lines: DataFrame, header: Header) -> DataFrame:
-    """Lines of CSV (column `raw`) as records; the other columns stay."""
+def parse_lines(lines: DataFrame, layout: Layout | None) -> DataFrame:
+    """Lines of CSV (column `raw`) as records; the other columns stay.
+
+    Args:
+        lines: all lines of some files.
+        layout: how they are taken apart; none: they stand for files that cannot be read.
+    """
     carried = [name for name in lines.columns if name != "raw"]
-    lines = lines.where(F.trim("raw") != "")
-    if not header.is_known:
+    if layout and layout.known:
+        lines = lines.where(~F.col("raw").isin(layout.line, f"\ufeff{layout.line}"))
+    if layout:
+        lines = lines.where(~_is_blank(F.col("raw"), layout))
+    if layout is None or layout.missing:
         nothing = [F.lit(None).cast("string").alias(field) for field in FIELDS]
-        return lines.select(*nothing, _kept_text(), F.lit("unknown_header").alias("fault"), *carried)
-    parsed = lines.where(F.col("raw") != header.line).withColumn("form", _form(F.col("raw"), header))
-    parsed = parsed.withColumn("quoted", _from_csv(F.col("raw"), F.col("form"), header))
-    unmasked = [_unmasked(F.col(f"quoted.c{number}")) for number in range(len(header.names))]
+        reason = F.lit("unknown_header" if layout else "unreadable_file")
+        return lines.select(*nothing, _kept_text(), reason.alias("fault"), *carried)
+    parsed = lines.withColumn("form", _form(F.col("raw"), layout))
+    parsed = parsed.withColumn("quoted", _from_csv(F.col("raw"), F.col("form"), layout))
+    unmasked = [_unmasked(F.col(f"quoted.c{number}")) for number in range(len(layout.names))]
     parsed = parsed.withColumn(
         "fields",
-        F.when(F.col("form") == PLAIN, _split(F.col("raw"), header)).when(
+        F.when(F.col("form") == PLAIN, _split(F.col("raw"), layout)).when(
             F.col("quoted").isNotNull() & F.col("quoted.rest").isNull(), F.array(*unmasked)
         ),
     )
-    fields = [(name, F.get("fields", F.lit(number))) for number, name in enumerate(header.names)]
+    fields = [(name, F.get("fields", F.lit(number))) for number, name in enumerate(layout.names)]
     fault = (
-        F.when(F.size("fields") == len(header.names), None)
+        F.when(F.size("fields") == len(layout.names), None)
         .when(F.col("form") == LONG, "line_too_long")
         .otherwise("malformed_row")
     )
-    return parsed.select(*canonical_fields(fields), _kept_text(), fault.alias("fault"), *carried)
+    found = parsed.select(
+        *canonical_fields(fields, dict(layout.rules.columns)), _kept_text(), fault.alias("fault"), *carried
+    )
+    return found.withColumns(_by_rule(layout.rules))
+
+
+def _by_rule(rules: Rules) -> dict[str, Column]:
+    """Fields whose text a rule makes canonical."""
+    canonical = {}
+    if rules.decimal != ".":
+        for name in ("quantity", "unit_price", "amount"):
+            canonical[name] = refuse_other_numbers(F.col(name), rules.decimal)
+    if rules.dates or rules.time_zone != "UTC":
+        canonical["order_date"] = _canonical_time(F.col("order_date"), rules)
+    return canonical
+
+
+def _canonical_time(text: Column, rules: Rules) -> Column:
+    """Time in UTC as text, of a date that a rule reads; any other text as it is."""
+
+    def in_utc(moment: Column) -> Column:
+        return moment if rules.time_zone == "UTC" else F.to_utc_timestamp(moment, rules.time_zone)
+
+    iso = timestamp(text)
+    named = (F.length(text) > 10) & text.rlike(r"([Zz]|[+-]\d{2}(:?\d{2})?)$")
+    moments = [F.when(named, iso).otherwise(in_utc(iso))]
+    for pattern in rules.dates:
+        moment = F.try_to_timestamp(text, F.lit(pattern))
+        moments.append(moment if has_zone(pattern) else in_utc(moment))
+    return F.coalesce(F.coalesce(*moments).cast("string"), text)
+
+
+def _is_blank(raw: Column, layout: Layout) -> Column:
+    """Whether there is nothing but separators and spaces in a line."""
+    starts = raw.startswith(" ") | raw.startswith(layout.separator)
+    return (raw == "") | (starts & (F.btrim(raw, F.lit(f" {layout.separator}")) == ""))
 
 
 def _kept_text() -> Column:
@@ -110,12 +291,12 @@ def _kept_text() -> Column:
     return F.when(whole, F.col("raw")).otherwise(F.left("raw", F.lit(LONGEST_LINE))).alias("raw")
 
 
-def _form(raw: Column, header: Header) -> Column:
+def _form(raw: Column, layout: Layout) -> Column:
     """What kind of line it is, which says how to take it apart."""
     return (
         F.when(F.octet_length(raw) > LONGEST_LINE, LONG)
         .when(~_has_quote(raw), PLAIN)
-        .when(F.size(_split(raw, header)) <= MOST_FIELDS, QUOTED)
+        .when(F.size(_split(raw, layout)) <= MOST_FIELDS, QUOTED)
         .otherwise(CROWDED)
     )
 
@@ -124,18 +305,18 @@ def _has_quote(text: Column) -> Column:
     return F.contains(text, F.lit('"'))
 
 
-def _split(raw: Column, header: Header) -> Column:
-    return F.split(raw, re.escape(header.separator))
+def _split(raw: Column, layout: Layout) -> Column:
+    return F.split(raw, re.escape(layout.separator))
 
 
-def _from_csv(raw: Column, form: Column, header: Header) -> Column:
+def _from_csv(raw: Column, form: Column, layout: Layout) -> Column:
     """The fields of a line with a quote as c0, c1 and so on; `rest` is not null when there are fewer or more.
 
     Null for other lines: the parser costs more than a plain split, so only these pay for it.
     """
-    schema = ", ".join([*(f"c{number} string" for number in range(len(header.names))), "rest string"])
+    schema = ", ".join([*(f"c{number} string" for number in range(len(layout.names))), "rest string"])
     options = {
-        "sep": header.separator,
+        "sep": layout.separator,
         "quote": '"',
         "escape": '"',
         "mode": "PERMISSIVE",
@@ -151,40 +332,39 @@ def _unmasked(field: Column) -> Column:
     return F.replace(field, F.lit(MASK), F.lit(NUL))
 
 
-def _order_ids(lines: DataFrame, header: Header) -> DataFrame:
-    places = [number for number, name in enumerate(header.names) if normalise_name(name) == "order_id"]
-    if len(places) != 1:
-        return parse_lines(lines.select(_decoded().alias("raw")), header).select("order_id")
-
+def _order_ids(lines: DataFrame, layout: Layout, place: int) -> DataFrame:
     def ahead(line: Column) -> Column:
-        return F.substring_index(line, header.separator, places[0] + 1)
+        return F.substring_index(line, layout.separator, place + 1)
 
     def last(part: Column) -> Column:
-        return F.substring_index(part, header.separator, -1) if places[0] else part
+        return F.substring_index(part, layout.separator, -1) if place else part
 
     # Most lines are ASCII without a quote up to there, so the rest need not be looked at. The decoded line is no column
     # of its own, which would be computed for every line.
     line, raw = F.col("value"), _decoded()
     ascii_only = F.is_valid_utf8(ahead(line)) & (F.octet_length(ahead(line)) == F.length(ahead(line)))
     easy = ascii_only & ~_has_quote(ahead(line))
-    quoted = _unmasked(_from_csv(raw, _form(raw, header), header)[f"c{places[0]}"])
+    quoted = _unmasked(_from_csv(raw, _form(raw, layout), layout)[f"c{place}"])
     text = F.when(easy, last(ahead(line))).when(_has_quote(ahead(raw)), quoted).otherwise(last(ahead(raw)))
     # A header that is not in UTF-8 stays, as an order that no record has.
-    return lines.where(line != header.line).select(first_filled([text]).alias("order_id"))
+    return lines.where(line != layout.line).select(first_filled([text]).alias("order_id"))
 
 
 def _decoded() -> Column:
-    """Text of a line (column `value`) in UTF-8, else Latin-1."""
-    return F.when(F.is_valid_utf8("value"), F.col("value")).otherwise(
-        F.decode(F.col("value").cast("binary"), "ISO-8859-1")
-    )
+    """Text of a line (column `value`) in UTF-8, else Windows-1252."""
+    latin = F.decode(F.col("value").cast("binary"), "ISO-8859-1")
+    windows = F.translate(latin, "".join(map(chr, WINDOWS_1252)), "".join(WINDOWS_1252.values()))
+    return F.when(F.is_valid_utf8("value"), F.col("value")).otherwise(windows)
 
 
 def _read_text(spark: SparkSession, files: list[FileInfo]) -> DataFrame:
     return spark.read.text([_literal(file.path) for file in files])
 
 
-def _read_lines(spark: SparkSession, files: list[FileInfo]) -> DataFrame:
+def _read_lines(spark: SparkSession, group: Group, files: list[FileInfo]) -> DataFrame:
+    if group.folder:
+        records = spark.read.schema("raw string, source string, row bigint").parquet(group.folder)
+        return records.select("raw", "source", F.lit(0).cast("bigint").alias("block"), "row")
     # Not `_metadata`, whose six fields Spark puts together for every line, whichever are asked for.
     return _read_text(spark, files).select(
         _decoded().alias("raw"),

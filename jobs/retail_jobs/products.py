@@ -1,51 +1,57 @@
+"""What lies beside the transactions in the input folder: the data set's rules, and the catalogue of its products."""
+
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import logging
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
+from retail_dataset.catalogue import Product, parse_products
+from retail_dataset.errors import DataSetError
+from retail_dataset.files import PRODUCTS, RULES
+from retail_dataset.rules import DataSet, decode
 
-from retail_jobs.cleaning import normalise_name
+from retail_jobs.errors import JobError
 from retail_jobs.storage import Storage
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = "products.csv"
-SCHEMA = "product string, category string, brand string"
-
 
 @dataclass(frozen=True)
 class Products:
-    """The catalogue: product, category and brand, each product once."""
+    """The catalogue: what the sales name, each once, and its product, category and brand."""
 
-    rows: tuple[tuple[str, str | None, str | None], ...]
-    digest: str
+    rows: tuple[Product, ...]
 
-    def to_df(self, spark: SparkSession) -> DataFrame:
-        """The catalogue with columns product, category, brand."""
-        return spark.createDataFrame(list(self.rows), SCHEMA)
-
-
-def read_products(storage: Storage, input_path: str) -> Products:
-    """The catalogue beside the transactions; empty, with a warning, when there is none."""
-    text = storage.read_text(f"{input_path}/{FILE_NAME}")
-    if text is None:
-        log.warning("no %s in %s: every category is UNKNOWN", FILE_NAME, input_path)
-    return parse_products(text or "")
+    @property
+    def digest(self) -> str:
+        """Changes with what the catalogue says."""
+        return hashlib.sha256(repr([tuple(row) for row in self.rows]).encode()).hexdigest()
 
 
-def parse_products(text: str) -> Products:
-    """Take the catalogue apart; of two lines for one product the first counts."""
-    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
-    header = [normalise_name(name) for name in next(lines, [])]
-    catalogue: dict[str, tuple[str | None, str | None]] = {}
-    for line in lines:
-        record = dict(zip(header, (value.strip() for value in line), strict=False))
-        product = record.get("product") or record.get("item")
-        if product:
-            catalogue.setdefault(product, (record.get("category") or None, record.get("brand") or None))
-    rows = tuple((product, category, brand) for product, (category, brand) in sorted(catalogue.items()))
-    return Products(rows, hashlib.sha256(repr(rows).encode()).hexdigest())
+def read_rules(storage: Storage, input_path: str) -> DataSet:
+    """The rules of a data set; the defaults when there is no `dataset.toml`.
+
+    Raises:
+        JobError: the file says something that means nothing.
+    """
+    content = storage.read_bytes(f"{input_path}/{RULES}")
+    try:
+        return DataSet() if content is None else DataSet.parse(decode(content))
+    except DataSetError as error:
+        raise JobError(str(error)) from error
+
+
+def read_products(storage: Storage, input_path: str, rules: DataSet) -> Products:
+    """The catalogue; empty, with a warning, when there is none.
+
+    Raises:
+        JobError: it has no column that names the product.
+    """
+    content = storage.read_bytes(f"{input_path}/{PRODUCTS}")
+    if content is None:
+        log.warning("no %s in %s: every category is UNKNOWN", PRODUCTS, input_path)
+    try:
+        return Products(tuple(parse_products(content or b"", rules.products)))
+    except DataSetError as error:
+        raise JobError(str(error)) from error

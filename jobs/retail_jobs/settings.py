@@ -36,7 +36,7 @@ class Settings(ReportSettings):
     output_path: str = ""
     quarantine_path: str = ""
     state_path: str = ""
-    """Checkpoints, what was read so far, and publications under way."""
+    """Checkpoints of the stream, what the batch has read so far, and publications under way."""
 
     kafka_bootstrap_servers: str = "localhost:9092"
     sales_topic: str = "sales"
@@ -48,6 +48,9 @@ class Settings(ReportSettings):
     max_offsets_per_trigger: int = Field(default=200_000, gt=0)
     state_partitions: int = Field(default=2, gt=0)
     """Partitions of the streaming state; fixed once a checkpoint exists."""
+
+    forget: str = ""
+    """An input file, by its path below `input_path`, that is gone and whose sales are to go, too."""
 
     wait_seconds: float = Field(default=20, ge=0)
     """How long to wait for a NameNode or a Spark master that does not answer."""

@@ -76,10 +76,10 @@ def test_a_killed_run_is_repeated_to_the_same_result(spark: SparkSession, tmp_pa
         wait_for(driver, moment)
         # The run that is alive holds the lock.
         with pytest.raises(JobError, match="another batch run"):
-            Batch(spark, shop.settings).run()
+            Batch(shop.settings, lambda: spark).run()
         assert driver.poll() is None
-    report = Batch(spark, shop.settings).run()
+    report = Batch(shop.settings, lambda: spark).run()
     assert report.result == "published" and report.rows_read == report.clean + report.quarantined > 0
     assert shop.differences() == []
     assert not list((shop.output / ".state" / "batch" / "staging").iterdir())
-    assert Batch(spark, shop.settings).run().result == "nothing new"
+    assert Batch(shop.settings, lambda: spark).run().result == "nothing new"

@@ -4,8 +4,9 @@ import json
 from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
+from retail_dataset.table import parse_header
 from retail_jobs import cleaning
-from retail_jobs.csv_records import parse_header, parse_lines
+from retail_jobs.csv_records import parse_lines
 from retail_jobs.stream_events import clean_events
 
 NOW = datetime(2025, 9, 1, 12, 5, tzinfo=UTC)

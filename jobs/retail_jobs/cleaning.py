@@ -53,7 +53,9 @@ REASONS = {
     "negative_amount": "the amount is negative",
     "amount_out_of_range": f"the amount is above {LARGEST}",
     "product_too_long": f"the product's name has more than {LONGEST_PRODUCT} characters",
-    "conflicting_duplicate": "an earlier row of the same file says something else of this order",
+    "conflicting_duplicate": "an earlier row of the same file, or an earlier event, says something else of this order",
+    "late": "the event is further behind the latest one than the watermark allows",
+    "too_many_products": "the open windows have as many product names as they may",
 }
 """Why a record is in the quarantine."""
 
@@ -85,6 +87,8 @@ def canonical_fields(columns: Iterable[tuple[str, Column]]) -> list[Column]:
 
 def clean(records: DataFrame) -> DataFrame:
     """Typed columns and `reasons` in place of the text `FIELDS`; other columns stay.
+
+    Records with a true `subtract` may have negative amounts, which are returns.
 
     The result has order_id, order_time (UTC), order_date, store_id, store_city, product, quantity (bigint),
     unit_price, amount (`MONEY`), `reasons` (empty for a clean record), and what the reader added.
@@ -118,7 +122,7 @@ def clean(records: DataFrame) -> DataFrame:
         "quantity",
         "unit_price",
         "amount",
-        _reasons().alias("reasons"),
+        _reasons(F.col("subtract") if "subtract" in carried else F.lit(False)).alias("reasons"),
         *carried,
     )
 
@@ -172,7 +176,7 @@ def _timestamp(text: Column) -> Column:
     )
 
 
-def _reasons() -> Column:
+def _reasons(subtract: Column) -> Column:
     fault, amount = F.col("fault"), F.col("amount")
     no_date, no_amount = F.col("date_text").isNull(), F.col("amount_text").isNull()
     in_range = F.col("order_time").between(
@@ -187,11 +191,12 @@ def _reasons() -> Column:
         ("date_out_of_range", ~in_range),
         ("no_amount", no_amount & amount.isNull()),
         ("unreadable_amount", ~no_amount & amount.isNull()),
-        ("negative_amount", amount < 0),
-        ("amount_out_of_range", amount > LARGEST),
+        ("negative_amount", (amount < 0) & ~subtract),
+        ("amount_out_of_range", (amount > LARGEST) | (amount < -LARGEST) & subtract),
         ("product_too_long", ~short),
     ]
-    usable = F.col("order_time").isNotNull() & in_range & amount.between(0, LARGEST) & short & fault.isNull()
+    least = F.when(subtract, F.lit(-LARGEST)).otherwise(F.lit(0))
+    usable = F.col("order_time").isNotNull() & in_range & amount.between(least, LARGEST) & short & fault.isNull()
     none = F.array().cast("array<string>")
     # Not array_compact, which Spark does not compile.
     found = F.concat(*[F.when(condition, F.array(F.lit(reason))).otherwise(none) for reason, condition in checks])

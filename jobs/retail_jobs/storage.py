@@ -12,6 +12,9 @@ from pyspark.sql import SparkSession
 
 from retail_jobs.errors import JobError
 
+# Bytes that go between Python and the JVM at once; the JVM holds them three times.
+PIECE = 4 << 20
+
 
 @dataclass(frozen=True)
 class FileInfo:
@@ -144,11 +147,19 @@ class Storage:
 
     def read_text(self, path: str) -> str | None:
         """Content of a UTF-8 file, or None when it is not there."""
+        content = self.read_bytes(path)
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def read_bytes(self, path: str) -> bytes | None:
+        """Content of a file, or None when it is not there."""
         if not self.exists(path):
             return None
         stream = self._fs(path).open(self._path(path))
         try:
-            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream)).decode("utf-8", "replace")
+            pieces = []
+            while piece := bytes(stream.readNBytes(PIECE)):
+                pieces.append(piece)
+            return b"".join(pieces)
         finally:
             stream.close()
 
@@ -162,7 +173,8 @@ class Storage:
         partial = f"{folder}/.{name}.partial"
         stream = self._fs(partial).create(self._path(partial), True)
         try:
-            stream.write(content)
+            for begin in range(0, len(content), PIECE):
+                stream.write(content[begin : begin + PIECE])
         finally:
             stream.close()
         self.replace(partial, path)

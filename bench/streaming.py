@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from statistics import quantiles
@@ -55,8 +55,13 @@ def backlog(count: int) -> Iterator[tuple[str, bytes]]:
 def fill(address: str, topic: str, count: int) -> None:
     """Put a backlog into a topic."""
     create_topic(address, topic, PARTITIONS)
+    send(address, topic, backlog(count))
+
+
+def send(address: str, topic: str, events: Iterable[tuple[str, bytes]]) -> None:
+    """Put keys and values into a topic."""
     client = Producer({"bootstrap.servers": address, "linger.ms": 50, "compression.type": "lz4"})
-    for key, value in backlog(count):
+    for key, value in events:
         while True:
             try:
                 client.produce(topic, value, key)
@@ -89,16 +94,16 @@ def settings(address: str, topic: str, folder: str) -> Settings:
     )
 
 
-def drain(spark: SparkSession, chosen: Settings, count: int) -> float:
-    """Seconds that the whole job takes for the topic."""
-    began = time.perf_counter()
+def drain(spark: SparkSession, chosen: Settings, count: int) -> tuple[float, float]:
+    """Seconds that the whole job takes for the topic, and seconds of CPU of the driver's Python."""
+    began, cpu = time.perf_counter(), time.process_time()
     job = Streaming(spark, chosen)
     job.start(available_now=True).awaitTermination()
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     done = reduce(Totals.plus, job.counts.values(), Totals())
     if done.events != count or not 0.95 * count < done.counted < 0.97 * count or done.repeated < 0.019 * count:
         raise SystemExit(f"of {count} events, the job says {done}")
-    return seconds
+    return seconds, cpu
 
 
 def freshness(spark: SparkSession, address: str, folder: str, seconds: float) -> list[float]:
@@ -164,8 +169,9 @@ def main() -> None:
             read_and_parse(spark, broker.address, "warm-up")
             drain(spark, settings(broker.address, "warm-up", folder), warm_up)
         parsed = read_and_parse(spark, broker.address, "backlog")
-        drained = drain(spark, settings(broker.address, "backlog", folder), options.events)
+        drained, cpu = drain(spark, settings(broker.address, "backlog", folder), options.events)
         print(f"{options.events} events: read and parsed in {parsed:.1f} s, whole job {drained:.1f} s")
+        print(f"the driver's Python: {cpu:.1f} s of CPU, at one core {options.events / cpu:,.0f} events/s")
         ratios = [Ratio("reading and parsing the topic / the whole job", parsed / drained, 0.5, True)]
         if options.seconds:
             took = freshness(spark, broker.address, folder, options.seconds)

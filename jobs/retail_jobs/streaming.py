@@ -127,6 +127,9 @@ class Streaming:
             .option("startingOffsets", "earliest")
             .option("failOnDataLoss", "true")
             .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+            # At the end of a partition a consumer's last question would wait half a second for more, and whatever the
+            # next task asks on that connection waits behind it.
+            .option("kafka.fetch.max.wait.ms", 5)
             .load()
         )
         trigger: dict[str, Any] = {"processingTime": f"{settings.trigger_seconds} seconds"}
@@ -159,9 +162,10 @@ class Streaming:
         try:
             self._process(rows, batch)
         except Exception as error:
-            # Spark would wrap it in the text of a JVM exception.
             self.failure = error
-            raise
+            # Spark looks through the text of an error with a pattern that overflows the stack when it is long, and the
+            # query would end as if nothing had happened.
+            raise RuntimeError(type(error).__name__) from None
 
     def _process(self, rows: DataFrame, batch: int) -> None:
         before, seen = self.states.after(batch - 1)

@@ -46,8 +46,10 @@ class Settings(ReportSettings):
     """Time from the beginning of a micro-batch to that of the next one."""
     watermark: str = "15 minutes"
     max_offsets_per_trigger: int = Field(default=200_000, gt=0)
-    state_partitions: int = Field(default=2, gt=0)
-    """Partitions of the streaming state; fixed once a checkpoint exists."""
+    max_orders: int = Field(default=10_000_000, gt=0)
+    """Orders that streaming remembers at most, 24 bytes of the driver's memory each."""
+    max_products: int = Field(default=20_000, gt=0)
+    """Product names that the open windows have at most; events of further ones go to the quarantine."""
 
     forget: str = ""
     """An input file, by its path below `input_path`, that is gone and whose sales are to go, too."""

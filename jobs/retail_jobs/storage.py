@@ -17,6 +17,8 @@ from retail_jobs.errors import JobError
 
 CALLS = 16
 """Questions to HDFS under way at the same time."""
+# Bytes that go between Python and the JVM at once; the JVM holds them three times.
+PIECE = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,10 @@ class Storage:
             return local.read_bytes()
         stream = self._fs(path).open(self._path(path))
         try:
-            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+            pieces = []
+            while piece := bytes(stream.readNBytes(PIECE)):
+                pieces.append(piece)
+            return b"".join(pieces)
         finally:
             stream.close()
 
@@ -219,7 +224,8 @@ class Storage:
     def _write(self, path: str, content: bytes) -> None:
         stream = self._fs(path).create(self._path(path), True)
         try:
-            stream.write(content)
+            for begin in range(0, len(content), PIECE):
+                stream.write(content[begin : begin + PIECE])
         finally:
             stream.close()
 

@@ -2,10 +2,11 @@
 
     spark-submit /opt/retail-jobs/retail_jobs/streaming.py     # runs until it is stopped
 
-One query reads the topic once. Spark keeps, in RocksDB, which orders came within the watermark. Each micro-batch adds
-the new orders to the open windows, sends those that changed to the live topic, writes those that are over and what
-cannot be used, and at last the state for the next batch. All of it is named or keyed so that a batch that is
-repeated after a crash writes the same again: docs/streaming.md.
+One query reads the topic once; it has no state. The executors parse and clean, and the driver takes a few numbers of
+every event of a micro-batch and tells what is new among them. It adds that to the open windows, sends those that
+changed to the live topic, writes those that are over and what cannot be used, and at last the state for the next
+batch. All of it is named or keyed so that a batch that is repeated after a crash writes the same again:
+docs/streaming.md.
 
 Exit code 1: systemd may start it again. 2: that would not help; the last line says what a human has to do.
 """
@@ -17,71 +18,66 @@ import logging
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
-from pydantic import BaseModel
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.errors.exceptions.captured import convert_exception
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.listener import StreamingQueryListener
 from pyspark.sql.streaming.query import StreamingQuery
 
-from retail_jobs import cleaning, windows
+from retail_jobs import windows
 from retail_jobs.errors import JobError
 from retail_jobs.explain import explain
+from retail_jobs.live_topic import LiveTopic
 from retail_jobs.session import configure_logging, open_session, wait_for_cluster
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
-from retail_jobs.stream_events import clean_events, conflicts, first_of_each, is_content, is_order, slots_of
-from retail_jobs.stream_quarantine import Quarantine, size_of, to_bytes
-from retail_jobs.windows import Key, Slot, State, Value, Windows
+from retail_jobs.stream_events import clean_events, lean
+from retail_jobs.stream_quarantine import Quarantine, to_bytes
+from retail_jobs.stream_state import VERSION, LostDataError, State, StateFiles, Totals
+from retail_jobs.stream_verdicts import EPOCH, FIRST, Rows, Rules, Verdict, judge, slots_of
+from retail_jobs.windows import Windows
 
 log = logging.getLogger(__name__)
 
 SPARK = {
-    "spark.sql.streaming.stateStore.providerClass": (
-        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
-    ),
-    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
-    # Native memory of RocksDB counts against no heap: all state of an executor shares this much.
-    "spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage": "true",
-    "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB": "100",
-    # Of two buffers of the default 64 MB each, nothing is left of that for what RocksDB reads: a task took 16 s for the
-    # look-ups of 2 s. And new keys are found missing sooner in files, which have Bloom filters, than in a buffer.
-    "spark.sql.streaming.stateStore.rocksdb.writeBufferSizeMB": "8",
-    # Counting rows costs one more look-up for each write.
-    "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     "spark.sql.streaming.minBatchesToRetain": "20",
+    # A file beside each file of the checkpoint; HDFS has checksums of its own.
+    "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
+    # What the driver keeps of the past for its UI.
+    "spark.ui.retainedJobs": "100",
+    "spark.ui.retainedStages": "100",
+    "spark.ui.retainedTasks": "1000",
+    "spark.sql.ui.retainedExecutions": "50",
+    "spark.sql.streaming.ui.retainedProgressUpdates": "50",
+    "spark.sql.streaming.numRecentProgressUpdates": "5",
 }
 
-# What Spark's errors say after which a restart would meet the same error again: conditions, and a sentence that
-# executors throw without one.
+# Spark's error conditions after which a restart would meet the same error again.
 LOST_DATA = (
     "KAFKA_DATA_LOSS",
-    "Some data may have been lost because they are not available in Kafka any more",
-    "START_OFFSET_GREATER_THAN_END_OFFSET",
+    "RESOLVED_START_OFFSET_GREATER_THAN_END_OFFSET",
+    "UNRESOLVED_START_OFFSET_GREATER_THAN_END_OFFSET",
     "STREAMING_CHECKPOINT_MISSING_METADATA_FILE",
-    "STREAMING_STATEFUL_OPERATOR_MISSING_STATE_DIRECTORY",
-    "CHECKPOINT_FILE_CHECKSUM_VERIFICATION_FAILED",
-    "CANNOT_LOAD_STATE_STORE.CANNOT_FIND",
-    "CANNOT_LOAD_STATE_STORE.CANNOT_READ",
 )
+# Executors throw the first of them without its name.
+LOST_EVENTS = "Some data may have been lost because they are not available in Kafka any more"
 
 
-class LostDataError(JobError):
-    """Events, a checkpoint or state are gone; a restart would not bring them back."""
+class Counts(Totals):
+    """What became of the events of a batch, and how things are after it."""
 
-
-class Counts(BaseModel):
-    """What became of the events of a batch."""
-
-    counted: int = 0
-    quarantined: int = 0
-    reasons: dict[str, int] = {}
     open_windows: int = 0
     closed_windows: int = 0
+    watermark: str = ""
 
 
 class Streaming:
@@ -90,17 +86,26 @@ class Streaming:
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self.spark, self.settings = spark, settings
         self.storage = Storage()
-        self.run_id = uuid.uuid4().hex
         self.home = f"{settings.state_path}/streaming"
         self.output = settings.stream_output_path
-        self.quarantine = Quarantine(spark, f"{settings.quarantine_path}/streaming", f"{self.home}/staging")
+        self.states = StateFiles(self.storage, self.home, start_again(settings))
+        self.live = LiveTopic(settings.kafka_bootstrap_servers, settings.live_topic)
+        self.quarantine = Quarantine(
+            spark,
+            self.storage,
+            f"{settings.quarantine_path}/streaming",
+            f"{self.home}/staging",
+            topic=settings.sales_topic,
+            run=uuid.uuid4().hex,
+        )
         self.counts: dict[int, Counts] = {}
         self.failure: Exception | None = None
-        self._after: tuple[int, State] | None = None
         delay = spark.range(1).select(
             F.unix_micros(F.timestamp_micros(F.lit(0)) + F.expr(f"interval {settings.watermark}"))
         )
-        self.delay = timedelta(microseconds=delay.collect()[0][0])
+        microseconds = int(delay.collect()[0][0])
+        self.delay = timedelta(microseconds=microseconds)
+        self.rules = Rules(microseconds, settings.max_orders, settings.max_products)
 
     def start(self, *, available_now: bool = False) -> StreamingQuery:
         """Start the query.
@@ -109,9 +114,10 @@ class Streaming:
             available_now: end when all that is in the topic now is done, instead of going on for ever.
 
         Raises:
-            LostDataError: the checkpoint is gone while what was made with it is there.
+            LostDataError: the checkpoint is gone while what was made with it is there, or it is of another version.
         """
         settings = self.settings
+        self.states.tidy()
         self._look_at_checkpoint()
         messages = (
             self.spark.readStream.format("kafka")
@@ -120,11 +126,14 @@ class Streaming:
             .option("startingOffsets", "earliest")
             .option("failOnDataLoss", "true")
             .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+            # At the end of a partition a consumer's last question would wait half a second for more, and whatever the
+            # next task asks on that connection waits behind it.
+            .option("kafka.fetch.max.wait.ms", 5)
             .load()
         )
         trigger: dict[str, Any] = {"processingTime": f"{settings.trigger_seconds} seconds"}
         return (
-            first_of_each(clean_events(messages), settings.watermark)
+            lean(clean_events(messages))
             .writeStream.queryName("streaming")
             .option("checkpointLocation", f"{self.home}/checkpoint")
             .trigger(**({"availableNow": True} if available_now else trigger))
@@ -133,106 +142,89 @@ class Streaming:
         )
 
     def _look_at_checkpoint(self) -> None:
-        states = self.storage.files(f"{self.home}/batches")
-        for old in states[:-2]:
-            self.storage.delete(old.path)
+        if self.storage.exists(f"{self.home}/checkpoint/state"):
+            raise LostDataError(
+                f"{self.home}/checkpoint is of a version of the job that kept its state in Spark: take the version "
+                f"before, {start_again(self.settings)}"
+            )
         if self.storage.exists(f"{self.home}/checkpoint/metadata"):
             return
-        for made in (states, self.storage.files(self.output)):
-            if made:
-                raise LostDataError(
-                    f"the checkpoint {self.home}/checkpoint is gone, but {made[-1].path} was made with it: bring the "
-                    f"checkpoint back; {start_again(self.settings)}"
-                )
+        closed = self.storage.files(self.output)
+        made = self.states.newest() or (closed[-1].path if closed else None)
+        if made:
+            raise LostDataError(
+                f"the checkpoint {self.home}/checkpoint is gone, but {made} was made with it: bring the checkpoint "
+                f"back; {start_again(self.settings)}"
+            )
 
     def _take(self, rows: DataFrame, batch: int) -> None:
         try:
             self._process(rows, batch)
         except Exception as error:
-            # Spark would wrap it in the text of a JVM exception.
             self.failure = error
-            raise
+            # Spark looks through the text of an error with a pattern that overflows the stack when it is long, and the
+            # query would end as if nothing had happened.
+            raise RuntimeError(type(error).__name__) from None
 
     def _process(self, rows: DataFrame, batch: int) -> None:
-        before = self._state_after(batch - 1)
-        rows = rows.persist()
-        try:
-            seen = Observation()
-            # Arrow keeps the zone of times; collect() would give them in the driver's own, where an hour comes twice.
-            slots = slots_of(rows.observe(seen, *_figures())).toArrow().to_pylist()
-            times = [slot.pop("latest") for slot in slots]
-            opened, changed = windows.add(before.open_windows(), [Slot(**slot) for slot in slots])
-            # Nothing below is seen by the next batch before its state is written, and all of it can be repeated.
-            self._send({key: opened[key] for key in changed})
-            over = {key: value for key, value in opened.items() if before.is_over(key, self.delay)}
-            self._close(over)
-            after = State(
-                latest=max([*times, *filter(None, [before.latest])], default=None),
-                windows=[(*key, *value) for key, value in opened.items() if key not in over],
-                quarantine_file=before.quarantine_file,
-                quarantine_rows=before.quarantine_rows,
+        before, seen = self.states.after(batch - 1)
+        table = rows.drop("raw").toArrow()
+        events = Rows.of(table)
+        verdicts, seen = judge(seen, events, self.rules)
+        slots = slots_of(events, verdicts == Verdict.COUNTED)
+        opened, changed = windows.add(before.open_windows(), slots)
+        # Nothing below is seen by the next batch before its state is written, and all of it can be repeated.
+        now = datetime.now(UTC)
+        self.live.send(windows.to_messages({key: opened[key] for key in changed}, now))
+        latest = None if seen.latest == FIRST else EPOCH + timedelta(microseconds=seen.latest)
+        # From the next batch on, what would fall into these is late.
+        over = {key: value for key, value in opened.items() if latest and key.end <= latest - self.delay}
+        self._close(over, batch)
+        rejected = _rejected(table, verdicts)
+        counts = self._counted(verdicts, rejected)
+        after = State(
+            version=VERSION,
+            latest=latest,
+            windows=[(*key, *value) for key, value in opened.items() if key not in over],
+            quarantine_file=before.quarantine_file,
+            quarantine_rows=before.quarantine_rows,
+            totals=before.totals.plus(counts),
+        )
+        self.quarantine.add(rejected, rows.select("partition", "offset", "raw"), batch, after)
+        products = frozenset(product for _, product, _, _ in after.windows)
+        self.states.save(batch, after, replace(seen, products=products))
+        counts.open_windows, counts.closed_windows = len(after.windows), len(over)
+        counts.watermark = windows.iso(latest - self.delay) if latest else "none"
+        self.counts[batch] = counts
+
+    def _counted(self, verdicts: npt.NDArray[np.int8], rejected: pa.Table) -> Counts:
+        if len(surplus := np.flatnonzero(verdicts == Verdict.TOO_MANY_PRODUCTS)):
+            log.warning(
+                "%d events went to the quarantine because the open windows have %d product names: set MAX_PRODUCTS "
+                "higher if these are products",
+                len(surplus),
+                self.rules.most_products,
             )
-            reasons = self._set_aside(rows, seen.get, batch, after)
-        finally:
-            rows.unpersist()
-        self.storage.write_text(self._state_file(batch), after.model_dump_json())
-        self.storage.delete(self._state_file(batch - 2))
-        self._after = batch, after
-        self.counts[batch] = Counts(
-            counted=seen.get["orders"],
-            quarantined=sum(reasons.values()),
-            reasons=reasons,
-            open_windows=len(after.windows),
-            closed_windows=len(over),
+        reasons = Counter("+".join(reasons) for reasons in rejected["reasons"].to_pylist())
+        return Counts(
+            events=len(verdicts),
+            counted=int(np.count_nonzero(verdicts == Verdict.COUNTED)),
+            repeated=int(np.count_nonzero(verdicts == Verdict.REPEATED)),
+            quarantined=rejected.num_rows,
+            reasons=dict(sorted(reasons.items())),
         )
 
-    def _state_file(self, batch: int) -> str:
-        return f"{self.home}/batches/{batch:012d}.json"
+    def _close(self, over: Windows, batch: int) -> None:
+        """Write the windows that are over: a file of its own for each day on which they start.
 
-    def _state_after(self, batch: int) -> State:
-        """The state after a batch; before the first one, there was nothing.
-
-        Raises:
-            LostDataError: it is gone.
+        All windows of one start close in the same batch. A file never changes once it is there, so that whoever
+        reads the folder meanwhile, with whatever, finds each of them whole or not yet.
         """
-        if batch < 0:
-            return State()
-        if self._after and self._after[0] == batch:
-            return self._after[1]
-        text = self.storage.read_text(self._state_file(batch))
-        if text is None:
-            raise LostDataError(
-                f"{self._state_file(batch)}, the open windows after batch {batch}, is gone: bring it back; "
-                f"{start_again(self.settings)}"
-            )
-        return State.model_validate_json(text)
-
-    def _send(self, changed: Windows) -> None:
-        """Send windows to the live topic."""
-        if not changed:
-            return
-        settings = self.settings
-        messages = self.spark.createDataFrame(windows.to_messages(changed, datetime.now(UTC)))
-        writer = messages.coalesce(1).write.format("kafka").option("topic", settings.live_topic)
-        writer.option("kafka.bootstrap.servers", settings.kafka_bootstrap_servers).save()
-
-    def _close(self, over: Windows) -> None:
-        """Put windows that are over into the file of their day, in place of what an earlier attempt put there."""
         for day, closed in windows.by_day(over).items():
-            file = f"{self.output}/day-{day}.parquet"
-            known: dict[Key, Value] = {}
-            if self.storage.exists(file):
-                known = windows.from_table(self.spark.read.schema(windows.COLUMNS).parquet(file).toArrow())
-            self.storage.write_bytes(file, to_bytes(windows.to_table({**known, **closed})))
-
-    def _set_aside(self, rows: DataFrame, seen: Mapping[str, Any], batch: int, after: State) -> dict[str, int]:
-        """Bring what cannot be used to the quarantine; how many events, by their reasons."""
-        bad, size = rows.where(~cleaning.is_clean()), seen["unusable_bytes"] or 0
-        if seen["contents"] != seen["orders"] or seen["contents_say"] != seen["orders_say"]:
-            again = conflicts(rows).select(*bad.columns)
-            [(more,)] = again.agg(F.sum(size_of())).collect()
-            bad, size = bad.unionByName(again), size + (more or 0)
-        return self.quarantine.add(cleaning.quarantined(bad, self.run_id), size, batch, after) if size else {}
+            file, content = f"{self.output}/day-{day}-{batch:012d}.parquet", to_bytes(windows.to_table(closed))
+            # An earlier attempt at this batch may have written the same.
+            if self.storage.read_bytes(file) != content:
+                self.storage.write_bytes(file, content)
 
 
 class ProgressLog(StreamingQueryListener):
@@ -240,7 +232,7 @@ class ProgressLog(StreamingQueryListener):
 
     def __init__(self, job: Streaming) -> None:
         self._job = job
-        self._totals: Counter[str] = Counter()
+        self._totals = Totals()
         self._since = windows.iso(datetime.now(UTC))
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, D102 - Spark's interface
@@ -248,32 +240,32 @@ class ProgressLog(StreamingQueryListener):
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, D102
         progress = event.progress
-        counts = self._job.counts.pop(progress.batchId, Counts())
-        if not progress.numInputRows:
+        counts = self._job.counts.pop(progress.batchId, None)
+        if not counts:
             return
-        # Each event is two rows there: the order, and the order with its content.
-        late = sum(state.numRowsDroppedByWatermark for state in progress.stateOperators) // 2
-        events, watermark = progress.numInputRows, progress.eventTime.get("watermark", "none")
-        repeated = events - counts.counted - counts.quarantined - late
+        seconds = progress.batchDuration / 1000
         log.info(
-            "batch %d: %d events = %d counted + %d repeated + %d quarantined %s+ %d late, in %.1f s; "
+            "batch %d: %d events = %d counted + %d repeated + %d quarantined%s, in %.1f s; "
             "windows: %d open, %d closed; watermark %s",
             progress.batchId,
-            events,
+            counts.events,
             counts.counted,
-            repeated,
+            counts.repeated,
             counts.quarantined,
-            "".join(f"({number} {reason}) " for reason, number in counts.reasons.items()),
-            late,
-            progress.batchDuration / 1000,
+            f" ({', '.join(f'{number} {reason}' for reason, number in counts.reasons.items())})" * bool(counts.reasons),
+            seconds,
             counts.open_windows,
             counts.closed_windows,
-            watermark,
+            counts.watermark,
         )
-        self._totals.update(
-            events=events, counted=counts.counted, repeated=repeated, quarantined=counts.quarantined, late=late
-        )
-        status = {"since": self._since, "until": windows.iso(datetime.now(UTC)), "watermark": watermark, **self._totals}
+        self._totals = self._totals.plus(counts)
+        status = {
+            "since": self._since,
+            "until": windows.iso(datetime.now(UTC)),
+            "watermark": counts.watermark,
+            "seconds": seconds,
+            **self._totals.model_dump(),
+        }
         try:
             self._job.storage.write_text(f"{self._job.home}/status.json", json.dumps(status))
         except Py4JJavaError as error:
@@ -296,19 +288,26 @@ def start_again(settings: Settings) -> str:
     )
 
 
-def lost_data(error: Exception, settings: Settings) -> LostDataError | None:
+def lost_data(error: Exception, settings: Settings) -> JobError | None:
     """What to do about lost data, which a restart would only miss again; None for every other error."""
-    if isinstance(error, LostDataError):
+    if isinstance(error, JobError):
         return error
-    said = str(error).strip()
-    found = next((condition for condition in LOST_DATA if condition in said), None)
-    if found is None:
-        return None
-    reason = said[said.index(found) :].splitlines()[0][:300]
-    return LostDataError(
-        f"events or state that the job has not finished with are gone ({reason}): bring them back; "
-        f"{start_again(settings)}"
-    )
+    for condition, message in _causes(error):
+        if condition.split(".")[0] in LOST_DATA or LOST_EVENTS in message:
+            return LostDataError(
+                f"events or a checkpoint that the job has not finished with are gone "
+                f"({message.strip().splitlines()[0][:300]}): bring them back; {start_again(settings)}"
+            )
+    return None
+
+
+def _causes(error: Exception) -> Iterator[tuple[str, str]]:
+    """Spark's condition (empty without one) and the message of an error and of what caused it, the outer one first."""
+    java = error.java_exception if isinstance(error, Py4JJavaError) else getattr(error, "_origin", None)
+    while java is not None:
+        caught = convert_exception(java)
+        yield caught.getCondition() or "", str(java.getMessage() or "")
+        java = java.getCause()
 
 
 def main() -> int:
@@ -318,9 +317,7 @@ def main() -> int:
     try:
         settings = Settings()
         wait_for_cluster(settings)
-        spark = open_session(
-            "retail-streaming", {**SPARK, "spark.sql.shuffle.partitions": str(settings.state_partitions)}
-        )
+        spark = open_session("retail-streaming", SPARK)
         job = Streaming(spark, settings)
         spark.streams.addListener(ProgressLog(job))
         job.start().awaitTermination()
@@ -333,18 +330,15 @@ def main() -> int:
     return 0
 
 
-def _figures() -> list[Column]:
-    """What `_set_aside` asks of a batch, gathered on the way."""
-    said = F.xxhash64("key", "says")
-    unusable = ~cleaning.is_clean()
-    return [
-        F.count_if(is_order()).alias("orders"),
-        F.count_if(is_content()).alias("contents"),
-        # Equal when every order came with one content, and every content with its order: the usual case.
-        F.bit_xor(F.when(is_order(), said)).alias("orders_say"),
-        F.bit_xor(F.when(is_content(), said)).alias("contents_say"),
-        F.sum(F.when(unusable, size_of())).alias("unusable_bytes"),
+def _rejected(table: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
+    """What goes to the quarantine of a table as `lean` makes it, each with its reasons."""
+    places = np.flatnonzero(verdicts > Verdict.REPEATED)
+    found = table.select(["partition", "offset", "size", "text", "reasons"]).take(pa.array(places))
+    reasons = [
+        own or [Verdict(verdict).name.lower()]
+        for own, verdict in zip(found["reasons"].to_pylist(), verdicts[places], strict=True)
     ]
+    return found.drop_columns("reasons").append_column("reasons", pa.array(reasons, pa.list_(pa.string())))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""Windows of the stream: how orders fall into them, which are over, and the state that carries them on."""
+"""Windows of the stream: how orders fall into them, and how they are written."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 import pyarrow as pa
-from pydantic import BaseModel
 
 WINDOW, SLIDE = timedelta(hours=1), timedelta(minutes=15)
 
@@ -24,8 +23,6 @@ OUTPUT = pa.schema(
     ]
 )
 """Columns of the closed windows."""
-COLUMNS = "window_start timestamp, window_end timestamp, product string, orders bigint, revenue decimal(18,2)"
-"""The same for Spark."""
 
 
 class Key(NamedTuple):
@@ -33,6 +30,11 @@ class Key(NamedTuple):
 
     start: datetime
     product: str
+
+    @property
+    def end(self) -> datetime:
+        """When it ends (UTC)."""
+        return self.start + WINDOW
 
 
 class Value(NamedTuple):
@@ -53,32 +55,6 @@ class Slot(NamedTuple):
     product: str
     orders: int
     revenue: Decimal
-
-
-class State(BaseModel):
-    """What a micro-batch hands to the next one; the file of batch N says how things are after batch N."""
-
-    latest: datetime | None = None
-    """Latest event time that was counted."""
-    windows: list[tuple[datetime, str, int, Decimal]] = []
-    """The open windows: start, product, orders, revenue."""
-    quarantine_file: str = ""
-    """Name of the quarantine's file that still grows."""
-    quarantine_rows: int = 0
-    """How many of its rows are from batches up to this one."""
-
-    def open_windows(self) -> Windows:
-        """The open windows by key."""
-        return {Key(start, product): Value(orders, revenue) for start, product, orders, revenue in self.windows}
-
-    def is_over(self, key: Key, delay: timedelta) -> bool:
-        """Whether no event can come any more that falls into a window.
-
-        Spark lets an event pass whose time is after the watermark of the batch before. That watermark is not
-        earlier than the one of the batches up to this state, so this is a question about the state, not about
-        the batch under way.
-        """
-        return self.latest is not None and key.start + WINDOW <= self.latest - delay
 
 
 def add(windows: Windows, slots: Iterable[Slot]) -> tuple[dict[Key, Value], set[Key]]:
@@ -104,37 +80,24 @@ def by_day(windows: Windows) -> dict[str, dict[Key, Value]]:
 def to_table(windows: Windows) -> pa.Table:
     """Windows as rows of `OUTPUT`, sorted."""
     rows = [
-        {"window_start": key.start, "window_end": key.start + WINDOW, "product": key.product, **value._asdict()}
+        {"window_start": key.start, "window_end": key.end, "product": key.product, **value._asdict()}
         for key, value in sorted(windows.items())
     ]
     return pa.Table.from_pylist(rows, OUTPUT)
 
 
-def from_table(table: pa.Table) -> dict[Key, Value]:
-    """Windows of rows of `OUTPUT`."""
-    return {Key(row["window_start"], row["product"]): Value(row["orders"], row["revenue"]) for row in table.to_pylist()}
-
-
-def to_messages(windows: Windows, now: datetime) -> pa.Table:
-    """Windows as Kafka messages (key and value, text) that replace each other by key."""
-    rows = [
-        {
-            "key": f"{key.product}|{iso(key.start)}",
-            "value": json.dumps(
-                {
-                    "window_start": iso(key.start),
-                    "window_end": iso(key.start + WINDOW),
-                    "product": key.product,
-                    "orders": value.orders,
-                    "revenue": str(value.revenue),
-                    "updated_at": iso(now),
-                },
-                ensure_ascii=False,
-            ),
+def to_messages(windows: Windows, now: datetime) -> Iterator[tuple[str, str]]:
+    """Windows as Kafka messages (key and value) that replace each other by key."""
+    for key, value in sorted(windows.items()):
+        fields = {
+            "window_start": iso(key.start),
+            "window_end": iso(key.end),
+            "product": key.product,
+            "orders": value.orders,
+            "revenue": str(value.revenue),
+            "updated_at": iso(now),
         }
-        for key, value in sorted(windows.items())
-    ]
-    return pa.Table.from_pylist(rows, pa.schema([("key", pa.string()), ("value", pa.string())]))
+        yield f"{key.product}|{iso(key.start)}", json.dumps(fields, ensure_ascii=False)
 
 
 def iso(time: datetime) -> str:

@@ -3,11 +3,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 from retail_jobs.batch import SPARK
 from retail_jobs.session import open_session
 
 from tools.kafka_broker import Broker, running, spark_kafka_jars
+
+# What else a machine does is no reason to fail.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,16 @@ import pyarrow.dataset as ds
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
+from retail_jobs import live_topic
+from retail_jobs.errors import JobError
+from retail_jobs.live_topic import LiveTopic
 from retail_jobs.settings import Settings
-from retail_jobs.streaming import SPARK, LostDataError, Streaming, lost_data
+from retail_jobs.stream_state import LostDataError, State, Totals
+from retail_jobs.streaming import SPARK, Streaming, lost_data
+from retail_jobs.windows import Key, Value
 
 from tools.kafka_broker import Broker, create_topic, spark_kafka_jars
 
@@ -38,9 +46,12 @@ class Shop:
     """Topics, folders and a job of its own."""
 
     def __init__(self, spark: SparkSession, broker: Broker, root: Path) -> None:
-        self.spark, self.address, self.root = spark.newSession(), broker.address, root
-        for key, value in {**SPARK, "spark.sql.shuffle.partitions": "2"}.items():
-            self.spark.conf.set(key, value)
+        self.spark, self.broker, self.root = spark.newSession(), broker, root
+        self.address = broker.address
+        for key, value in SPARK.items():
+            if self.spark.conf.isModifiable(key):
+                self.spark.conf.set(key, value)
+        self.limits: dict[str, str] = {}
         self.sales, self.live = f"sales-{uuid.uuid4().hex}", f"live-{uuid.uuid4().hex}"
         create_topic(self.address, self.sales, 3)
         create_topic(self.address, self.live, 3, cleanup_policy="compact")
@@ -54,6 +65,7 @@ class Shop:
             "SALES_TOPIC": self.sales,
             "LIVE_TOPIC": self.live,
             "TRIGGER_SECONDS": "0.5",
+            **self.limits,
         }
 
     def settings(self) -> Settings:
@@ -71,6 +83,21 @@ class Shop:
         job = Streaming(self.spark, self.settings())
         job.start(available_now=True).awaitTermination()
         return job
+
+    def start(self, words: list[str]) -> subprocess.Popen[bytes]:
+        """Start a Python of its own, in a process group of its own."""
+        java = "--driver-java-options -XX:TieredStopAtLevel=1"
+        submit = f"--jars {spark_kafka_jars()} {java} --conf spark.ui.enabled=false --master local[2] pyspark-shell"
+        jobs = str(Path(__file__).resolve().parents[1])
+        own = {**self.environment(), "PYTHONPATH": jobs, "PYSPARK_SUBMIT_ARGS": submit}
+        with (self.root / "log").open("ab") as log:
+            command = [sys.executable, *words]
+            return subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log, start_new_session=True)
+
+    def totals(self) -> Totals:
+        """What became of all events, by the last batch."""
+        batches = self.root / "output" / ".state" / "streaming" / "batches"
+        return State.model_validate_json(max(batches.glob("*.json")).read_text()).totals
 
     def closed(self) -> Sums:
         rows: Sums = {}
@@ -118,6 +145,14 @@ def shop(spark: SparkSession, broker: Broker, tmp_path: Path) -> Shop:
     return Shop(spark, broker, tmp_path)
 
 
+def done(job: Streaming) -> Totals:
+    """What became of all events that a job has worked through."""
+    totals = reduce(Totals.plus, job.counts.values(), Totals())
+    assert totals.events == totals.counted + totals.repeated + totals.quarantined
+    assert totals.quarantined == sum(totals.reasons.values())
+    return totals
+
+
 def sale(number: int, minute: float = 0, product: str = "Tea", amount: str = "1.50", **more: str) -> dict[str, str]:
     when = (NOON + timedelta(minutes=minute)).isoformat().replace("+00:00", "Z")
     named = {"order_id": f"o{number}", "event_id": f"e{number}", "event_time": when, "product": product}
@@ -128,6 +163,7 @@ def starts(*clock: str) -> list[str]:
     return [f"2025-09-01T{time}:00Z" for time in clock]
 
 
+REPEATED = ["conflicting_duplicate"]
 BAD = [
     (b"no json", "bad_json"),
     (b"", "bad_json"),
@@ -172,7 +208,8 @@ def test_whatever_comes_ends_in_its_place_and_the_stream_goes_on(shop: Shop) -> 
     midnight = ["2025-08-31T23:15:00Z", "2025-08-31T23:30:00Z", "2025-08-31T23:45:00Z", "2025-09-01T00:00:00Z"]
     expected |= {(start, "?"): (1, Decimal("2.00")) for start in midnight}
     assert shop.windows() == expected
-    assert sum(counts.counted + counts.quarantined for counts in job.counts.values()) == len(BAD) + 6
+    counts = done(job)
+    assert (counts.events, counts.counted, counts.quarantined) == (len(BAD) + 6, 5, len(BAD) + 1)
     shop.send(sale(30, 1))
     shop.run()
     assert shop.windows()["2025-09-01T12:00:00Z", "Tea"] == (3, Decimal("4.50"))
@@ -194,7 +231,7 @@ def test_an_order_that_comes_again_counts_once_and_goes_to_the_quarantine_if_it_
     ]
 
 
-def test_windows_close_once_late_events_count_nowhere_and_a_day_is_one_file(shop: Shop) -> None:
+def test_windows_close_once_and_late_events_go_to_the_quarantine(shop: Shop) -> None:
     shop.send(sale(1, 0), sale(2, 10))
     shop.run()
     assert shop.closed() == {}
@@ -204,12 +241,12 @@ def test_windows_close_once_late_events_count_nowhere_and_a_day_is_one_file(shop
     four["2025-09-01T11:15:00Z", "Tea"] = (2, Decimal("3.00"))
     assert shop.closed() == four
     shop.send(sale(4, 5), sale(5, 13 * 60))
-    job = shop.run()
-    assert sum(counts.counted for counts in job.counts.values()) == 1
+    assert done(shop.run()) == Totals(events=2, counted=1, quarantined=1, reasons={"late": 1})
+    assert shop.quarantine() == [(json.dumps(sale(4, 5)), ["late"])]
     assert {key: value for key, value in shop.closed().items() if key in four} == four
     assert len(shop.closed()) == 8
     files = (shop.root / "output" / "streaming_product_revenue").iterdir()
-    assert [file.name for file in files] == ["day-2025-09-01.parquet"]
+    assert sorted(file.name for file in files) == [f"day-2025-09-01-{batch:012d}.parquet" for batch in (1, 2)]
 
 
 def test_a_batch_that_is_repeated_writes_the_same_again(shop: Shop) -> None:
@@ -224,6 +261,121 @@ def test_a_batch_that_is_repeated_writes_the_same_again(shop: Shop) -> None:
     last.unlink()
     shop.run()
     assert (shop.closed(), shop.windows(), shop.quarantine()) == before
+
+
+def test_what_is_too_much_for_the_driver_is_written_by_the_executors(shop: Shop) -> None:
+    long = [b"bad " + b"x" * 900_000 + str(number).encode() for number in range(6)]
+    shop.send(*long, sale(1), sale(1, amount="2.00"))
+    assert done(shop.run()).reasons == {"bad_json": 6, "conflicting_duplicate": 1}
+    [file] = (shop.root / "output" / "quarantine" / "streaming").iterdir()
+    assert file.name == "bulk-000000000000.parquet"
+    expected = [*((raw.decode(), ["bad_json"]) for raw in long), (json.dumps(sale(1, amount="2.00")), REPEATED)]
+    assert sorted(shop.quarantine()) == sorted(expected)
+
+
+def test_products_beyond_the_limit_go_to_the_quarantine(shop: Shop) -> None:
+    shop.limits = {"MAX_PRODUCTS": "2"}
+    shop.send(sale(1, product="Tea"))
+    shop.run()
+    some = [sale(number, product=f"P{number}") for number in range(2, 5)]
+    shop.send(*some, sale(5, product="Tea"))
+    assert done(shop.run()).reasons == {"too_many_products": 2}
+    assert len({product for _, product in shop.windows()}) == 2
+    assert shop.windows()["2025-09-01T12:00:00Z", "Tea"] == (2, Decimal("3.00"))
+    # Once windows have closed, there is room again.
+    shop.send(sale(6, 600, product="Tea"))
+    shop.run()
+    shop.send(sale(7, 600, product="P7"))
+    assert done(shop.run()) == Totals(events=1, counted=1)
+
+
+def test_lines_of_an_order_count_each_and_returns_are_subtracted_where_the_data_set_says_so(shop: Shop) -> None:
+    lines = [
+        sale(number, amount=amount, orders="lines", returns="subtract", order_id="o1")
+        for number, amount in enumerate(("2.00", "2.00", "-0.50"))
+    ]
+    shop.send(*lines, lines[1], {**lines[2], "amount": "-0.75"}, sale(9, amount="-1.00"))
+    counts = done(shop.run())
+    assert counts.counted == 3 and counts.repeated == 1
+    assert counts.reasons == {"conflicting_duplicate": 1, "negative_amount": 1}
+    assert shop.windows()["2025-09-01T12:00:00Z", "Tea"] == (3, Decimal("3.50"))
+
+
+def test_a_state_of_the_version_before_is_refused_with_the_way_to_go_on(shop: Shop) -> None:
+    shop.send(sale(1))
+    shop.run()
+    home = shop.root / "output" / ".state" / "streaming"
+    [state] = (home / "batches").iterdir()
+    now = state.read_text()
+    way = r"take the version before, or move \S+/streaming, \S+ and \S+ away, and the job starts again"
+    state.write_text('{"latest": null, "windows": [], "quarantine_file": "", "quarantine_rows": 0}')
+    with pytest.raises(LostDataError, match=way):
+        shop.run()
+    state.write_text(now)
+    (home / "checkpoint" / "state").mkdir()
+    with pytest.raises(LostDataError, match=way):
+        shop.run()
+    (home / "checkpoint" / "state").rmdir()
+    shop.run()
+
+
+def test_no_reader_fails_or_finds_half_of_a_start_while_windows_are_published(shop: Shop) -> None:
+    job, stop, folder = Streaming(shop.spark, shop.settings()), threading.Event(), shop.root / "windows"
+    job.output = f"file:{folder}"
+    products = [f"P{number}" for number in range(50)]
+
+    def publish(batch: int) -> None:
+        # Every tenth batch closes the last windows of one day and the first ones of the next.
+        begin = NOON + timedelta(days=batch // 10, minutes=15 * (batch % 10))
+        starts = [begin, *([begin - timedelta(days=1) + timedelta(hours=9)] if batch % 10 == 0 else [])]
+        value = Value(1, Decimal(1))
+        job._close({Key(start, product): value for start in starts for product in products}, batch)
+
+    def look(read: Callable[[], list[datetime]]) -> int:
+        reads, known = 0, 0
+        while not stop.is_set():
+            counts = Counter(read())
+            assert set(counts.values()) == {len(products)} and len(counts) >= known
+            reads, known = reads + 1, len(counts)
+        return reads
+
+    def read_arrow() -> list[datetime]:
+        starts: list[datetime] = ds.dataset(folder).to_table(["window_start"])["window_start"].to_pylist()
+        return starts
+
+    def read_spark() -> list[datetime]:
+        return [row[0] for row in shop.spark.read.parquet(job.output).select("window_start").collect()]
+
+    publish(0)
+    with ThreadPoolExecutor() as pool:
+        readers = [pool.submit(look, read) for read in (read_arrow, read_arrow, read_spark)]
+        try:
+            for batch in range(1, 60):
+                publish(batch)
+                time.sleep(0.3)
+        finally:
+            stop.set()
+    assert sum(reader.result() for reader in readers) >= 500
+    assert readers[-1].result() >= 20
+
+
+def test_a_broker_that_does_not_answer_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_topic, "PATIENCE_SECONDS", 1)
+    with pytest.raises(JobError, match=r"topic live on 127\.0\.0\.1:1 does not take the live windows"):
+        LiveTopic("127.0.0.1:1", "live").send([("key", "value")])
+
+
+def test_an_error_with_a_long_text_ends_the_query_as_an_error(shop: Shop) -> None:
+    batches = shop.root / "output" / ".state" / "streaming" / "batches"
+    job = Streaming(shop.spark, shop.settings())
+    query = job.start()
+    batches.touch()
+    shop.send(sale(1))
+    with pytest.raises(StreamingQueryException):
+        query.awaitTermination(60)
+    # What Java says of a folder that is a file, with all that called it.
+    assert isinstance(job.failure, Py4JJavaError) and len(str(job.failure)) > 5_000
+    assert lost_data(job.failure, shop.settings()) is None
 
 
 def test_a_truncated_topic_is_an_error_that_says_what_to_do(shop: Shop) -> None:
@@ -295,24 +447,13 @@ class Sales:
 
 def kill_in_mid_batch(shop: Shop, chance: random.Random) -> None:
     """Run the job as a process, and end it with SIGKILL after a batch has begun and before it is committed."""
-    jars = spark_kafka_jars()
-    java = "--driver-java-options -XX:TieredStopAtLevel=1"
-    submit = f"--jars {jars} {java} --conf spark.ui.enabled=false --master local[2] pyspark-shell"
-    root = Path(__file__).resolve().parents[1]
     checkpoint = shop.root / "output" / ".state" / "streaming" / "checkpoint"
 
     def newest(folder: str) -> int:
         return max((int(file.name) for file in (checkpoint / folder).glob("[0-9]*")), default=-1)
 
     done = newest("commits")
-    with (shop.root / "log").open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "retail_jobs.streaming"],
-            env={**os.environ, **shop.environment(), "PYTHONPATH": str(root), "PYSPARK_SUBMIT_ARGS": submit},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    process = shop.start(["-m", "retail_jobs.streaming"])
     try:
         deadline = time.monotonic() + 600
         wanted = done + chance.randint(1, 2)
@@ -323,6 +464,63 @@ def kill_in_mid_batch(shop: Shop, chance: random.Random) -> None:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+DYING = """
+import os, signal, sys
+from retail_jobs.live_topic import LiveTopic
+from retail_jobs.session import open_session
+from retail_jobs.settings import Settings
+from retail_jobs.storage import Storage
+from retail_jobs.streaming import SPARK, Streaming
+
+left = int(sys.argv[1])
+
+
+def dying(method):
+    def change(*arguments):
+        global left
+        left -= 1
+        if left < 0:
+            os.killpg(0, signal.SIGKILL)
+        return method(*arguments)
+    return change
+
+
+job = Streaming(open_session("dying", SPARK), Settings())
+LiveTopic.send, Storage.replace, Storage.delete = map(dying, (LiveTopic.send, Storage.replace, Storage.delete))
+job.start(available_now=True).awaitTermination()
+"""
+"""A job that is killed before its n-th change of anything."""
+
+
+def test_a_driver_that_is_killed_between_any_two_steps_of_a_batch_changes_nothing(shop: Shop) -> None:
+    first: list[list[bytes | dict[str, str]]] = [[sale(1), b"bad 1", sale(1, amount="2.00")], [sale(2, 60)]]
+    second: list[bytes | dict[str, str]] = [
+        sale(2, 60),
+        sale(3, 10),
+        b"bad 2",
+        sale(2, 60, amount="9.00"),
+        sale(4, 180),
+        sale(5, 182, product="Coffee"),
+    ]
+    calm = Shop(shop.spark, shop.broker, shop.root / "calm")
+    for each in (shop, calm):
+        for events in first:
+            each.send(*events)
+            each.run()
+        each.send(*second)
+    calm.run()
+    expected = calm.closed(), calm.windows(), sorted(calm.quarantine())
+    assert len(expected[0]) > 4 and len(expected[2]) == 5
+    steps = 0
+    while (code := shop.start(["-c", DYING, str(steps)]).wait(timeout=300)) == -signal.SIGKILL:
+        steps += 1
+    assert code == 0, (shop.root / "log").read_text()[-3000:]
+    # The live topic, windows, quarantine, orders, state, and what is not needed any more.
+    assert steps >= 7
+    assert (shop.closed(), shop.windows(), sorted(shop.quarantine())) == expected
+    assert shop.totals() == calm.totals()
 
 
 def test_a_driver_that_is_killed_loses_nothing_and_counts_nothing_twice(shop: Shop) -> None:
@@ -338,7 +536,7 @@ def test_a_driver_that_is_killed_loses_nothing_and_counts_nothing_twice(shop: Sh
     thread = threading.Thread(target=produce)
     thread.start()
     try:
-        for _ in range(3):
+        for _ in range(2):
             kill_in_mid_batch(shop, chance)
     finally:
         stop.set()

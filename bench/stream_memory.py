@@ -1,0 +1,66 @@
+"""Memory of the streaming driver at 2,000 events a second and a watermark of two minutes: after 25 minutes, after ten.
+
+    PYTHONPATH=jobs python -m bench.stream_memory
+
+The events say the times of 25 minutes and are read as fast as it goes: what the driver remembers follows their times.
+Memory is what the driver's Python and its JVM hold, the JVM's heap after a collection.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+from retail_jobs.session import open_session
+from retail_jobs.streaming import SPARK, Streaming
+
+from bench import Ratio, show, spark_settings
+from bench.streaming import CORES, MEMORY, PARTITIONS, event, send, settings
+from tools.kafka_broker import create_topic, running, spark_kafka_jars
+
+RATE, WATERMARK, MINUTES = 2_000, "2 minutes", (10, 25)
+
+
+def events(minutes: range) -> Iterator[tuple[str, bytes]]:
+    """Keys and values of the events of some minutes, no order twice."""
+    start = datetime.now(UTC) - timedelta(minutes=MINUTES[-1])
+    for number in range(minutes.start * 60 * RATE, minutes.stop * 60 * RATE):
+        yield f"O-{number:09d}", event(number, start + timedelta(seconds=number / RATE))
+
+
+def megabytes(spark: SparkSession) -> tuple[float, float]:
+    """What Python and the JVM's heap hold."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    jvm: Any = spark._jvm
+    runtime = jvm.java.lang.Runtime.getRuntime()
+    runtime.gc()
+    return resident / 1e6, (runtime.totalMemory() - runtime.freeMemory()) / 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    with running() as broker, tempfile.TemporaryDirectory() as folder:
+        create_topic(broker.address, "sales", PARTITIONS)
+        local = {**spark_settings(CORES, MEMORY), "spark.jars": spark_kafka_jars()}
+        spark = open_session("bench", {**SPARK, **local})
+        chosen = settings(broker.address, "sales", folder).model_copy(update={"watermark": WATERMARK})
+        begin, held = 0, []
+        job = Streaming(spark, chosen)
+        for end in MINUTES:
+            send(broker.address, "sales", events(range(begin, end)))
+            job.start(available_now=True).awaitTermination()
+            python, heap = megabytes(spark)
+            _, seen = job.states.after(max(job.counts))
+            orders = sum(map(len, seen.keys))
+            print(f"after {end} minutes: Python {python:.0f} MB, heap {heap:.0f} MB, {orders} orders remembered")
+            begin, held = end, [*held, python + heap]
+        show([Ratio("memory of the driver after 25 minutes / after ten", held[1] / held[0], 1.1)])
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()

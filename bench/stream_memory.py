@@ -1,6 +1,6 @@
 """Memory of the streaming driver at 2,000 events a second and a watermark of two minutes: after 25 minutes, after ten.
 
-    PYTHONPATH=jobs python -m bench.stream_memory
+    PYTHONPATH=jobs:dataset python -m bench.stream_memory
 
 The events say the times of 25 minutes and are read as fast as it goes: what the driver remembers follows their times.
 Memory is what the driver's Python and its JVM hold, the JVM's heap after a collection.

@@ -37,7 +37,7 @@ class Shop:
             "INPUT_PATH": str(self.input),
             "OUTPUT_PATH": str(self.output),
             "CSV_PATH": str(root / "csv"),
-            "PYTHONPATH": str(ROOT / "jobs"),
+            "PYTHONPATH": f"{ROOT / 'jobs'}:{ROOT / 'dataset'}",
             "SPARK_LOCAL_IP": "127.0.0.1",
         }
 

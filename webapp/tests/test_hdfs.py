@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from .hdfs import Hdfs, archive, running_hdfs
+from tools.hdfs_daemons import Hdfs, archive, running_hdfs
+
 from .samples import DAY_1, DAY_2, DAY_3, QUARANTINED, Publisher, publish_month, write_quarantine
 from .serving import serving
 

@@ -14,8 +14,11 @@ from pathlib import Path
 
 
 def hdfs_dfs(*arguments: str, check: bool = True) -> str:
-    """Run `hdfs dfs` with the arguments and return what it prints."""
-    return subprocess.run(["hdfs", "dfs", *arguments], check=check, stdout=subprocess.PIPE, text=True).stdout
+    """Run `hdfs dfs` with the arguments and return what it prints; when it fails, end with its own words."""
+    done = subprocess.run(["hdfs", "dfs", *arguments], check=False, capture_output=True, text=True)
+    if check and done.returncode:
+        sys.exit(f"HDFS does not take the input: {done.stderr.strip()}\n`sudo -u hdfs hdfs dfsadmin -report` says more")
+    return done.stdout
 
 
 def main(source: Path, target: str) -> None:

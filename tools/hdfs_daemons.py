@@ -118,6 +118,10 @@ class Hdfs:
         """Make a folder and those above it."""
         self._request("PUT", path, "MKDIRS", permission=mode)
 
+    def set_mode(self, path: str, mode: str) -> None:
+        """Change who may do what with a file or folder."""
+        self._request("PUT", path, "SETPERMISSION", permission=mode)
+
     def delete(self, path: str) -> None:
         """Delete a file or folder."""
         self._request("DELETE", path, "DELETE", recursive="true")

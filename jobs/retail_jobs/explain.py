@@ -121,23 +121,11 @@ RULES = (
         says=r"quota.*? of (?:directory )?(?P<path>/\S*) is exceeded",
     ),
     Rule(
-        "HDFS cannot be written: no DataNode is there. `sudo -u hdfs hdfs dfsadmin -report` lists them; see "
-        "`systemctl status hdfs-datanode` on their hosts",
+        "HDFS cannot be written: no DataNode takes a block, because their disks are full or they do not run. "
+        "`sudo -u hdfs hdfs dfsadmin -report` says how much is left on each; see `systemctl status hdfs-datanode` on "
+        "their hosts",
         heals=True,
-        says=r"could only be written to 0 of .* There are 0 datanode",
-    ),
-    Rule(
-        "HDFS cannot be written: none of {count} DataNodes takes a block, because their disks are full or they do not "
-        "answer. `sudo -u hdfs hdfs dfsadmin -report` says how much is left on each; see "
-        "`systemctl status hdfs-datanode` on their hosts",
-        heals=True,
-        says=r"could only be written to 0 of .* There are (?P<count>\d+) datanode",
-    ),
-    Rule(
-        "HDFS cannot be written: the DataNodes went away while a file was written. `sudo -u hdfs hdfs dfsadmin "
-        "-report` lists them; see `systemctl status hdfs-datanode` on their hosts",
-        heals=True,
-        says=r"All datanodes .* are bad",
+        says=r"could only be written to 0 of|All datanodes .* are bad",
     ),
     Rule(
         "{path} cannot be read: no DataNode that is there has one of its blocks. `sudo -u hdfs hdfs fsck {path} -files "
@@ -149,7 +137,12 @@ RULES = (
     Rule(
         "HDFS is not reachable: {address} does not answer. See `systemctl status hdfs-namenode` there",
         heals=True,
-        says=r"Call From \S+ to (?P<address>\S+) failed on",
+        says=r"[Ff]rom \S+ to (?P<address>\S+) failed on",
+    ),
+    Rule(
+        "HDFS is not reachable: {host}:{port} does not answer. See `systemctl status hdfs-namenode` there",
+        heals=True,
+        says=r'destination host is: "(?P<host>[^"]+)":(?P<port>\d+)',
     ),
     Rule(
         "A file went away or was replaced while it was read. `hdfs dfs -ls -R /data/input` shows what is there now",
@@ -175,8 +168,8 @@ RULES = (
 )
 
 OF_FILES = {
-    errno.EACCES: "This user may not use {path}. `ls -ld {path}` shows owner and mode",
-    errno.EPERM: "This user may not change {path}. `ls -ld {path}` shows owner and mode",
+    errno.EACCES: "This user may not use {path}. `namei -l {path}` shows owners and modes",
+    errno.EPERM: "This user may not change {path}. `namei -l {path}` shows owners and modes",
     errno.EROFS: "{path} is read-only. `findmnt -T {path}` says on which file system it is",
 }
 """What the operating system says of a local file."""

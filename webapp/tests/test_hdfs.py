@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from .hdfs import Hdfs, archive, running_hdfs
+from tools.hdfs_daemons import DATANODE, NAMENODE, Hdfs, archive, running_hdfs
+
 from .samples import DAY_1, DAY_2, DAY_3, QUARANTINED, Publisher, publish_month, write_quarantine
 from .serving import serving
 
@@ -79,3 +80,41 @@ def test_snapshots_of_hdfs_are_the_publications(hdfs: Hdfs, tmp_path: Path) -> N
         hdfs.put("/data/quarantine/batch/part-1.parquet", local.read_bytes())
         quarantine = ask(f"{address}/api/quarantine", lambda answer: answer["rows"])
         assert quarantine["totals"]["batch"] == 3
+
+
+def test_what_keeps_hdfs_from_being_read_is_told_with_the_command_that_says_more(hdfs: Hdfs, tmp_path: Path) -> None:
+    publish_month(Publisher(tmp_path / "local"))
+    hdfs.make_folder(FOLDER)
+    hdfs.allow_snapshots(FOLDER)
+    (part,) = (tmp_path / f"local/order_date={DAY_1}").iterdir()
+    hdfs.put(f"{FOLDER}/order_date={DAY_1}/part-0.parquet", part.read_bytes())
+    settings = {
+        "USE_HDFS": "true",
+        "ANALYSIS_PATH": FOLDER,
+        "HADOOP_CONF_DIR": str(hdfs.configuration),
+        "HADOOP_USER_NAME": "somebody",
+    }
+    with serving(tmp_path, settings) as address:
+        daily = f"{address}/api/daily"
+        hdfs.set_mode("/data/output", "700")
+        denied = ask(daily, lambda answer: answer["state"] == "away")["notice"]
+        assert "AccessControlException: Permission denied: user=somebody" in denied
+        assert denied.endswith(" `hdfs dfs -ls -d /data/output` shows owner and mode.")
+
+        hdfs.set_mode("/data/output", "755")
+        ask(daily, lambda answer: answer["state"] == "empty")
+        hdfs.snapshot(FOLDER, "p000000001")
+        ask(daily, lambda answer: answer["state"] == "ok")
+
+        hdfs.put(f"{FOLDER}/order_date={DAY_2}/part-0.parquet", part.read_bytes())
+        hdfs.stop(DATANODE)
+        hdfs.snapshot(FOLDER, "p000000002")
+        missing = ask(daily, lambda answer: answer["state"] == "away")["notice"]
+        assert missing == (
+            "HDFS cannot be read (no DataNode gives its blocks): showing the last good data; trying again. "
+            "`sudo -u hdfs hdfs dfsadmin -report` lists those that are there."
+        )
+
+        hdfs.stop(NAMENODE)
+        away = ask(daily, lambda answer: "no answer" in answer["notice"])["notice"]
+        assert away.endswith(" `systemctl status hdfs-namenode` on its host says more.")

@@ -21,10 +21,13 @@ from retail_dataset.files import PRODUCTS, RULES, input_files
 
 
 def hdfs_dfs(*arguments: str, check: bool = True) -> str:
-    """Run `hdfs dfs` with the arguments and return what it prints."""
+    """Run `hdfs dfs` with the arguments and return what it prints; when it fails, end with its own words."""
     # Java takes the encoding of file names from the locale, and Ansible's is C.
     settings = os.environ | {"LC_ALL": "C.UTF-8"}
-    done = subprocess.run(["hdfs", "dfs", *arguments], check=check, stdout=subprocess.PIPE, env=settings)
+    done = subprocess.run(["hdfs", "dfs", *arguments], check=False, capture_output=True, env=settings)
+    if check and done.returncode:
+        said = done.stderr.decode().strip()
+        sys.exit(f"HDFS does not take the input: {said}\n`sudo -u hdfs hdfs dfsadmin -report` says more")
     return done.stdout.decode()
 
 

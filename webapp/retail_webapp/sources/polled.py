@@ -1,7 +1,6 @@
 """A source that is looked at every few seconds; requests never wait for it."""
 
 import logging
-import re
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -11,6 +10,7 @@ from typing import Generic, TypeVar
 
 from retail_webapp.sources.report import Report, State
 from retail_webapp.sources.stores import Store
+from retail_webapp.sources.trouble import NO_ANSWER, more, reason
 from retail_webapp.sources.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,6 @@ FIRST_READ_SECONDS = 3.0
 
 HANG_SECONDS = 10.0
 """A look that takes longer counts as a source that is away."""
-
-REMOTE_ERROR = re.compile(r'RPCError\("[\w.]*?(\w+)", "(.*?)(?:\\n|"\)$)')
 
 
 class PolledSource(ABC, Generic[T]):
@@ -97,7 +95,7 @@ class PolledSource(ABC, Generic[T]):
         state, error = self._state, self._error
         since = self._looking_since
         if since is not None and time.monotonic() - since > HANG_SECONDS:
-            state, error = State.AWAY, "no answer"
+            state, error = State.AWAY, NO_ANSWER
         return Report(
             source=self.address,
             state=state,
@@ -112,7 +110,7 @@ class PolledSource(ABC, Generic[T]):
             found = self.look()
         # Whatever a store, Parquet or a network gives must end in a notice, never in the end of this thread.
         except Exception as error:
-            self._become(State.AWAY, _reason(error))
+            self._become(State.AWAY, reason(error))
         else:
             if found is not None:
                 self._found = self._found if found == self._found else found
@@ -133,7 +131,7 @@ class PolledSource(ABC, Generic[T]):
                 return self._how_to_fill
             case State.AWAY:
                 shown = "nothing to show yet" if found is None else "showing the last good data"
-                return f"{self._product} cannot be read ({error}): {shown}; trying again."
+                return f"{self._product} cannot be read ({error}): {shown}; trying again.{more(self._product, error)}"
             case _:
                 return None
 
@@ -178,11 +176,3 @@ class StoreSource(PolledSource[T]):
     @abstractmethod
     def look_into(self, store: Store) -> T | None:
         """Look once, see `PolledSource.look`."""
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error, short enough for a notice."""
-    text = str(error).strip() or type(error).__name__
-    # The HDFS client gives the class, and the whole stack of the NameNode in the same string.
-    remote = REMOTE_ERROR.match(text)
-    return (f"{remote[1]}: {remote[2]}" if remote else text).splitlines()[0][:160]

@@ -138,7 +138,8 @@ function job(row, { last_batch: batch }) {
   if (row.name === "batch" && batch) {
     facts.push(["Read", `${integer(batch.rows_read)} = ${integer(batch.clean)} clean + ${integer(batch.quarantined)} quarantined`]);
     facts.push(["Published", `${integer(batch.dates_published.length)} days, publication ${integer(batch.publication)}`]);
-    if (batch.message) facts.push(["Said", batch.message]);
+    // Of an earlier run, when the last one could not write its report.
+    if (batch.message && row.result) facts.push(["Said", batch.message]);
   }
   const state = [row.result, row.state].filter(Boolean).join(" · ");
   return element("li", {

@@ -1,5 +1,8 @@
-"""A NameNode and a DataNode from the archive that the hosts receive, driven over WebHDFS."""
+"""A NameNode and a DataNode of its own on loopback, for tests: the archive that the hosts receive, and nothing kept."""
 
+from __future__ import annotations
+
+import getpass
 import shutil
 import socket
 import subprocess
@@ -7,16 +10,18 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tools.terminal import Problem
 
-ARTEFACTS = Path(__file__).parents[2] / ".cache/artefacts"
+ARTEFACTS = Path(__file__).parents[1] / ".cache/artefacts"
 START_SECONDS = 90
+USER = getpass.getuser()  # who starts a NameNode may do everything in it
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
+ADMIN = "org.apache.hadoop.hdfs.tools.DFSAdmin"
 
 
 def archive() -> Path | None:
@@ -34,6 +39,7 @@ class Hdfs:
         self.url = f"hdfs://127.0.0.1:{ports[0]}"
         self._web = f"http://127.0.0.1:{ports[1]}/webhdfs/v1"
         self._home = home
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.configuration.mkdir()
         _write_site(self.configuration / "core-site.xml", {"fs.defaultFS": self.url})
         site = {
@@ -46,23 +52,75 @@ class Hdfs:
             "dfs.datanode.ipc.address": f"127.0.0.1:{ports[4]}",
             # Small files on a disk that may be nearly full.
             "dfs.datanode.du.reserved": "0",
-            "dfs.permissions.enabled": "false",
         }
         _write_site(self.configuration / "hdfs-site.xml", site)
 
-    def java(self, *arguments: str) -> list[str]:
+    def java(self, *arguments: str, configuration: Path | None = None) -> list[str]:
         """Command that runs a class of Hadoop."""
         # Flags for a short life: a small heap, and no optimising that would never pay.
         flags = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-        return ["java", *flags, "-cp", f"{self.configuration}:{self._home}/lib/*:{self._home}", *arguments]
+        read = configuration or self.configuration
+        return ["java", *flags, "-cp", f"{read}:{self._home}/lib/*:{self._home}", *arguments]
+
+    def admin(self, *arguments: str) -> None:
+        """Run `hdfs dfsadmin`."""
+        subprocess.run(self.java(ADMIN, *arguments), check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Make an empty file system, start its daemons, and wait until a file can be written."""
+        subprocess.run(self.java(NAMENODE, "-format", "-nonInteractive"), check=True, capture_output=True)
+        for name in (NAMENODE, DATANODE):
+            self._daemons[name] = self._run(name, self.java(name))
+        self.wait_until_it_stores()
+
+    def stop(self, *names: str) -> None:
+        """Kill daemons, all when none is named."""
+        for name in names or tuple(self._daemons):
+            process = self._daemons.pop(name)
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def standby(self) -> Iterator[str]:
+        """Run one NameNode of a pair whose other one is not there, so that it stays in standby; gives its address."""
+        rpc, web, other = _free_ports(3)
+        home = self._home / "standby"
+        home.mkdir()
+        _write_site(home / "core-site.xml", {"fs.defaultFS": "hdfs://pair"})
+        site = {
+            "dfs.nameservices": "pair",
+            "dfs.ha.namenodes.pair": "here,away",
+            "dfs.ha.namenode.id": "here",
+            "dfs.namenode.rpc-address.pair.here": f"127.0.0.1:{rpc}",
+            "dfs.namenode.http-address.pair.here": f"127.0.0.1:{web}",
+            "dfs.namenode.rpc-address.pair.away": f"127.0.0.1:{other}",
+            "dfs.namenode.http-address.pair.away": f"127.0.0.1:{other}",
+            "dfs.namenode.name.dir": f"{home}/namenode",
+            "dfs.namenode.shared.edits.dir": f"file://{home}/shared",
+            "dfs.ha.standby.checkpoints": "false",
+        }
+        _write_site(home / "hdfs-site.xml", site)
+        command = self.java(NAMENODE, configuration=home)
+        subprocess.run([*command, "-format", "-nonInteractive"], check=True, capture_output=True)
+        process = self._run("standby", command)
+        try:
+            self._wait(lambda: socket.create_connection(("127.0.0.1", rpc), timeout=1).close())
+            yield f"hdfs://127.0.0.1:{rpc}"
+        finally:
+            process.kill()
+            process.wait()
 
     def put(self, path: str, content: bytes) -> None:
         """Write a file."""
         self._request("PUT", path, "CREATE", content, overwrite="true")
 
-    def make_folder(self, path: str) -> None:
+    def make_folder(self, path: str, mode: str = "755") -> None:
         """Make a folder and those above it."""
-        self._request("PUT", path, "MKDIRS")
+        self._request("PUT", path, "MKDIRS", permission=mode)
+
+    def set_mode(self, path: str, mode: str) -> None:
+        """Change who may do what with a file or folder."""
+        self._request("PUT", path, "SETPERMISSION", permission=mode)
 
     def delete(self, path: str) -> None:
         """Delete a file or folder."""
@@ -78,19 +136,26 @@ class Hdfs:
 
     def wait_until_it_stores(self) -> None:
         """Wait until a file can be written."""
+        self._wait(lambda: self.put("/started", b"x"))
+
+    def _run(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self._home / f"{name.rsplit('.', 1)[-1]}.log").open("w") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def _wait(self, action: Callable[[], object]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                self.put("/started", b"x")
+                action()
                 return
             except OSError as error:
                 if time.monotonic() > deadline:
                     logs = "\n".join(path.read_text()[-2000:] for path in self._home.glob("*.log"))
-                    pytest.fail(f"HDFS does not start ({error}): {logs}")
+                    raise Problem(f"HDFS does not start ({error}): {logs}") from error
                 time.sleep(0.3)
 
     def _request(self, method: str, path: str, operation: str, content: bytes = b"", **parameters: str) -> None:
-        query = urllib.parse.urlencode({"op": operation, "user.name": "hdfs", **parameters, "noredirect": "true"})
+        query = urllib.parse.urlencode({"op": operation, "user.name": USER, **parameters, "noredirect": "true"})
         address = f"{self._web}{path}?{query}"
         with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=10) as response:
             answer = response.read()
@@ -104,22 +169,15 @@ class Hdfs:
 def running_hdfs(home: Path) -> Iterator[Hdfs]:
     """Start a new HDFS in a folder, and stop it at the end of the block."""
     packed = archive()
-    assert packed is not None
+    if packed is None:
+        raise Problem("There is no archive of Hadoop, or no Java. Run `make artefacts`.")
     subprocess.run(["tar", "--zstd", "-xf", str(packed), "-C", str(home)], check=True)
     hdfs = Hdfs(home)
-    subprocess.run(hdfs.java(NAMENODE, "-format", "-nonInteractive"), check=True, capture_output=True)
-    started = []
     try:
-        for name in (NAMENODE, DATANODE):
-            log = (home / f"{name.rsplit('.', 1)[-1]}.log").open("w")
-            started.append(subprocess.Popen(hdfs.java(name), stdout=log, stderr=log))
-            log.close()
-        hdfs.wait_until_it_stores()
+        hdfs.start()
         yield hdfs
     finally:
-        for process in started:
-            process.kill()
-            process.wait()
+        hdfs.stop()
 
 
 def _free_ports(number: int) -> list[int]:

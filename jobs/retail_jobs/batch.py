@@ -30,6 +30,7 @@ from pyspark.sql import functions as F
 from retail_jobs import cleaning, merging, publication
 from retail_jobs.csv_records import Header, read_headers, read_order_ids, read_records
 from retail_jobs.errors import JobError
+from retail_jobs.executors import wait_for_executors
 from retail_jobs.lock import Lock, hold
 from retail_jobs.products import FILE_NAME as PRODUCTS_FILE
 from retail_jobs.products import Products, read_products
@@ -521,6 +522,7 @@ def main() -> int:
         wait_for_hdfs(settings)
         spark = open_session("retail-batch", SPARK)
         try:
+            wait_for_executors(spark, settings)
             Batch(spark, settings, options.full_refresh).run()
         finally:
             spark.stop()

@@ -31,6 +31,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from retail_jobs import cleaning, windows
 from retail_jobs.errors import JobError
+from retail_jobs.executors import wait_for_executors
 from retail_jobs.session import configure_logging, open_session, wait_for_hdfs
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
@@ -325,6 +326,7 @@ def main() -> int:
         spark = open_session(
             "retail-streaming", {**SPARK, "spark.sql.shuffle.partitions": str(settings.state_partitions)}
         )
+        wait_for_executors(spark, settings)
         job = Streaming(spark, settings)
         spark.streams.addListener(ProgressLog(job))
         job.start().awaitTermination()

@@ -27,7 +27,7 @@ UNITS = {
     "master1": ("hdfs-namenode", "kafka", "spark-master", "spark-history-server"),
     "worker1": ("hdfs-datanode", "kafka", "spark-worker"),
     "worker2": ("hdfs-datanode", "kafka", "spark-worker"),
-    "edge1": ("retail-streaming", "retail-producer", "retail-dashboard", "nginx", "retail-batch.timer"),
+    "edge1": ("retail-streaming", "retail-producer", "retail-dashboard", "nginx", "haproxy", "retail-batch.timer"),
 }
 LAB_MEMORY_GIB = 6.0
 

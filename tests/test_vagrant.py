@@ -151,8 +151,8 @@ def test_a_profile_is_all_that_the_machines_are_made_of(
     assert published == {
         "dashboard": [5000, "edge1", 5000],
         "spark": [8080, "master1", 8080],
-        "history": [18081, "master1", 18081],
-        "namenode": [9870, "master1", 9870],
+        "history": [18081, "edge1", 5003],
+        "namenode": [9870, "edge1", 5002],
     }
     assert [name for name, machine in machines.items() if "deploy" in machine["provisioners"]] == [list(machines)[-1]]
 

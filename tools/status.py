@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import socket
 import sys
 import urllib.error
 from collections.abc import Iterable, Mapping
@@ -41,6 +42,7 @@ UNITS: dict[str, tuple[str, ...]] = {
         "retail-producer.service",
         "retail-dashboard.service",
         "nginx.service",
+        "haproxy.service",
     ),
 }
 FAILOVER_CONTROLLER = "hdfs-zkfc.service"  # beside each of several NameNodes
@@ -294,6 +296,34 @@ def urls_table(found: Mapping[str, str], states: Mapping[str, str] | None = None
     return table
 
 
+def hosts_command(cluster: Cluster) -> str:
+    """The command by which this machine learns the hosts' names, which HDFS, Kafka and Spark call them by.
+
+    Returns:
+        Nothing when it knows them, or when there is no way from here to the cluster's network.
+    """
+    hosts = cluster.hosts.values()
+    if all(_resolve(host.name) == host.address for host in hosts) or not _leads_to_a_broker(cluster):
+        return ""
+    lines = "\\n".join(f"{host.address} {host.name}" for host in hosts)
+    return f"printf '{lines}\\n' | sudo tee --append /etc/hosts"
+
+
+def _resolve(name: str) -> str:
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return ""
+
+
+def _leads_to_a_broker(cluster: Cluster) -> bool:
+    try:
+        socket.create_connection((cluster.one_of("kafka_broker").address, 9092), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
 def show(cluster: Cluster, console: Console) -> int:
     """Ask everything and print it; the number of troubles."""
     addresses = urls(cluster)
@@ -308,6 +338,12 @@ def show(cluster: Cluster, console: Console) -> int:
         console.print()
         console.print(urls_table(addresses, states))
     console.print(f"\nMemory of all hosts: {sum(report.memory for report in reports) / 2**30:.1f} GiB")
+    if command := hosts_command(cluster):
+        console.print(
+            "\nClients of HDFS, Kafka and Spark on this machine need the hosts' names (docs/first-hour.md):",
+            soft_wrap=True,
+        )
+        console.print(f"  {command}", markup=False, soft_wrap=True)
     troubles = [trouble for report in reports for trouble in report.troubles()] + network_troubles(cluster)
     troubles += [f"{addresses[name]} does not answer: {state}" for name, state in states.items() if state != "200"]
     if troubles:

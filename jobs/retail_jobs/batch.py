@@ -31,6 +31,7 @@ from retail_jobs import cleaning, ingest, publication, stored, totals
 from retail_jobs.csv_records import read_headers
 from retail_jobs.draft import Draft, Folders
 from retail_jobs.errors import JobError
+from retail_jobs.executors import wait_for_executors
 from retail_jobs.explain import explain
 from retail_jobs.ingest import Ingested
 from retail_jobs.inputs import Work, find_input, plan_work, require_unchanged
@@ -255,6 +256,7 @@ def main() -> int:
 
     def open_spark() -> SparkSession:
         opened.append(open_session("retail-batch", SPARK))
+        wait_for_executors(opened[-1], settings)
         return opened[-1]
 
     try:

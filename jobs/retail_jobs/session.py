@@ -48,7 +48,8 @@ def open_session(name: str, defaults: dict[str, str]) -> SparkSession:
     builder = SparkSession.builder.appName(name)
     for key, value in {**COMMON, **defaults}.items():
         builder = builder.config(key, given.get(key, value))
-    spark = builder.getOrCreate()
+    # Shells give back what they do not use; a job keeps what it has, and so does not have to wait for it again.
+    spark = builder.config("spark.dynamicAllocation.enabled", "false").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
 

@@ -56,6 +56,10 @@ class Settings(ReportSettings):
 
     wait_seconds: float = Field(default=20, ge=0)
     """How long to wait for a NameNode or a Spark master that does not answer."""
+    spark_uis: str = ""
+    """Addresses of the Spark masters' UIs, with commas between them: they say who holds the executors."""
+    executors_wait_seconds: float = Field(default=300, ge=0)
+    """How long to wait for the first executor."""
 
     @model_validator(mode="after")
     def _resolve(self) -> Self:

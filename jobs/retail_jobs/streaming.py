@@ -35,6 +35,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from retail_jobs import windows
 from retail_jobs.errors import JobError
+from retail_jobs.executors import wait_for_executors
 from retail_jobs.explain import explain
 from retail_jobs.live_topic import LiveTopic
 from retail_jobs.session import configure_logging, open_session, wait_for_cluster
@@ -318,6 +319,7 @@ def main() -> int:
         settings = Settings()
         wait_for_cluster(settings)
         spark = open_session("retail-streaming", SPARK)
+        wait_for_executors(spark, settings)
         job = Streaming(spark, settings)
         spark.streams.addListener(ProgressLog(job))
         job.start().awaitTermination()

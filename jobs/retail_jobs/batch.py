@@ -197,6 +197,7 @@ class Batch:
         files = list(work.read.values())
         if not files:
             return ingest.NOTHING
+        log.info("found: %d files to read", len(files))
         spark, began = self.open_spark(), time.monotonic()
         groups = read_headers(spark, self.storage, files, rules, self.settings.input_path, f"{staging}/records")
         if not groups:

@@ -495,7 +495,7 @@ job.start(available_now=True).awaitTermination()
 
 
 def test_a_driver_that_is_killed_between_any_two_steps_of_a_batch_changes_nothing(shop: Shop) -> None:
-    first = [[sale(1), b"bad 1", sale(1, amount="2.00")], [sale(2, 60)]]
+    first: list[list[bytes | dict[str, str]]] = [[sale(1), b"bad 1", sale(1, amount="2.00")], [sale(2, 60)]]
     second: list[bytes | dict[str, str]] = [
         sale(2, 60),
         sale(3, 10),

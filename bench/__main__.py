@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, and all their ratios in one table: `make bench`.
 
-`freshness` needs the lab to run; `deploy` and `mirror` make labs of their own and need root.
+`freshness` and `idle` need the lab to run; `deploy` and `mirror` make labs of their own and need root.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from bench import RATIOS, Ratio, show
 from tools.terminal import console
 
 ROOT = Path(__file__).resolve().parent.parent
-ALL = ("batch", "small", "streaming", "producer", "dashboard", "freshness", "deploy", "mirror")
+ALL = (
+    "batch", "small", "streaming", "stream_memory", "producer", "dashboard", "freshness", "idle", "deploy", "mirror",
+)  # fmt: skip
 
 
 def main() -> int:

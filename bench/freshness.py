@@ -17,7 +17,7 @@ from tools import cluster as clusters
 from tools.terminal import Problem, console, run
 
 RATE, SECONDS = 200, 60
-GRACE = 2.0  # seconds beyond the trigger interval
+GRACE = 1.0  # seconds beyond the trigger interval
 
 
 def measure() -> list[Ratio]:

@@ -48,7 +48,7 @@ def main() -> None:
         local = {**spark_settings(CORES, MEMORY), "spark.jars": spark_kafka_jars()}
         spark = open_session("bench", {**SPARK, **local})
         chosen = settings(broker.address, "sales", folder).model_copy(update={"watermark": WATERMARK})
-        begin, held = 0, []
+        begin, held = 0, list[float]()
         job = Streaming(spark, chosen)
         for end in MINUTES:
             send(broker.address, "sales", events(range(begin, end)))
@@ -57,7 +57,8 @@ def main() -> None:
             _, seen = job.states.after(max(job.counts))
             orders = sum(map(len, seen.keys))
             print(f"after {end} minutes: Python {python:.0f} MB, heap {heap:.0f} MB, {orders} orders remembered")
-            begin, held = end, [*held, python + heap]
+            begin = end
+            held.append(python + heap)
         show([Ratio("memory of the driver after 25 minutes / after ten", held[1] / held[0], 1.1)])
         spark.stop()
 

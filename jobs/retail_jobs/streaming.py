@@ -246,7 +246,7 @@ class ProgressLog(StreamingQueryListener):
             return
         seconds = progress.batchDuration / 1000
         log.info(
-            "batch %d: %d events = %d counted + %d repeated + %d quarantined%s, in %.1f s; "
+            "batch %d: %d events = %d counted + %d repeated + %d quarantined%s, in %.2f s; "
             "windows: %d open, %d closed; watermark %s",
             progress.batchId,
             counts.events,

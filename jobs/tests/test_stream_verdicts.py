@@ -294,14 +294,21 @@ def test_an_order_takes_24_bytes() -> None:
     assert keys.order.nbytes + keys.content.nbytes + keys.time.nbytes == 24 * 1_000
 
 
-def test_a_replay_that_is_started_again_after_the_watermark_counts_its_beginning_twice() -> None:
-    replay = [Event(n, 0, n * MINUTE, 0, 1, 0, n) for n in range(60)]
-    _, seen = judge(Seen(), rows_of(replay), RULES)
-    # Stamped anew, as the producer does it: an hour later, only orders of the last two delays are known.
-    again = [event._replace(time=event.time + 60 * MINUTE, offset=event.offset + 60) for event in replay]
-    verdicts, _ = judge(seen, rows_of(again), RULES)
-    known = [event.order for event, verdict in zip(again, verdicts, strict=True) if verdict == Verdict.REPEATED]
-    assert known == list(range(29, 60))
-    # With the times that the rows have, what is not known any more is late.
-    verdicts, _ = judge(seen, rows_of(replay), RULES)
-    assert set(verdicts.tolist()) == {Verdict.LATE, Verdict.REPEATED}
+def replay(minutes: int, begin: int, offset: int) -> list[list[Event]]:
+    """An order a minute, each in a batch of its own, as the producer stamps them."""
+    return [[Event(n, 0, (begin + n) * MINUTE, 0, 1, 0, offset + n)] for n in range(minutes)]
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(29, Verdict.REPEATED), (60, Verdict.COUNTED)])
+def test_a_replay_that_is_started_again_counts_twice_what_is_longer_ago_than_two_watermarks(
+    minutes: int, expected: Verdict
+) -> None:
+    verdicts, _, _ = run([*replay(minutes, 0, 0), *replay(minutes, minutes, minutes)])
+    assert list(verdicts.values()) == [Verdict.COUNTED] * minutes + [expected] * minutes
+
+
+def test_a_replay_with_original_times_that_is_started_again_counts_nothing_twice() -> None:
+    verdicts, _, _ = run([*replay(60, 0, 0), *replay(60, 0, 60)])
+    again = list(verdicts.values())[60:]
+    # The latest one happened at minute 59; what is more than the watermark before it is late.
+    assert again == [Verdict.LATE] * 44 + [Verdict.REPEATED] * 16

@@ -249,7 +249,8 @@ def _is_plain(line: str) -> bool:
 def passes(folder: Path, *, loop: bool, original: bool) -> Iterator[Event]:
     """The events of a folder, once or again and again; every pass looks at the folder anew.
 
-    A single replay gives a row the same ids each time it is run, so that a repetition is recognised. In a loop
+    A single replay gives a row the same ids each time it is run, so that whoever remembers the first run recognises the
+    repetition; streaming does for twice its watermark. In a loop
     each pass is new business, also after a restart: its ids carry the time of the start and a number.
     """
     started = now()

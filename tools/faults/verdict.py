@@ -114,6 +114,7 @@ def stream_differences(truth: Answer, last: datetime, *, closed: Rows, live: Row
         *_named("closed window", compare_windows(over, closed)),
         *_named("live window", compare_windows(truth.windows, live)),
         *_equal("stream: records in the quarantine", len(places), truth.quarantined),
+        *_equal("stream: late events", sum("'late'" in str(row.get("reasons")) for row in aside), 0),
         *_equal("stream: repetitions in the quarantine", len(aside) - len(places), 0),
     ]
 

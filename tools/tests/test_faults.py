@@ -73,4 +73,5 @@ def test_every_loss_and_every_repetition_of_the_stream_is_found(tmp_path: Path) 
     assert differences(live=live[:-1]) == 1
     assert differences(live=[{**live[0], "revenue": str(truth.windows[0].revenue + Decimal("0.01"))}, *live[1:]]) == 1
     assert differences(aside=aside[1:]) == 1
+    assert differences(aside=[{**aside[0], "reasons": "['late']"}, *aside[1:]]) == 1
     assert differences(aside=[*aside, aside[0]]) == 1

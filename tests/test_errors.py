@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import browser
-from tests.conftest import Cluster, wait_for
+from tests.commands import wait_for
+from tests.conftest import Cluster
 from tests.test_cluster import fetch_json, published_csv
 from tools.oracle import compare, daily_revenue
 

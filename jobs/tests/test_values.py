@@ -1,4 +1,4 @@
-"""Spark's expressions and the data set's package read numbers and dates alike: what batch counts and the producer sends."""
+"""Spark's expressions and the data set's package read numbers and dates alike."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def number(dice: random.Random) -> str:
         f"{dice.randrange(-(10 ** dice.randrange(1, 10)), 10 ** dice.randrange(1, 10)) / 100:,.{dice.randrange(4)}f}"
     )
     marks = dice.choice([(",", "."), (".", ","), ("\u00a0", ","), (" ", "."), ("", "."), ("", ",")])
-    written = digits.translate(str.maketrans({",": marks[0], ".": marks[1]}))
+    written = digits.replace(",", "_").replace(".", marks[1]).replace("_", marks[0])
     return dice.choice(["", "", "$", "€ "]) + written + dice.choice(["", "", "\u00a0€", " "])
 
 

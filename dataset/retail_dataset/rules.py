@@ -37,6 +37,12 @@ class _Table(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def digest(self) -> str:
+        """Changes with what the rules say, not with how it is written."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
 
 class Rules(_Table):
     """What holds for one file.
@@ -139,12 +145,6 @@ class DataSet(Rules):
         """
         file = folder / RULES
         return cls.parse(decode(file.read_bytes())) if file.exists() else cls()
-
-    @property
-    def digest(self) -> str:
-        """Changes with what the rules say, not with how it is written."""
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def for_file(self, path: str) -> Rules:
         """Rules of one file; of two entries that match it, the later one wins, key by key.

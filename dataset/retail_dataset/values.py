@@ -15,22 +15,25 @@ _ISO = re.compile(
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 
 SPACES = " \t\u00a0\u2009\u202f"
-PLAIN_NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
-NUMBERS = {
-    decimal: rf"[+-]?[{SPACES}]*([0-9]+|[0-9]{{1,3}}([{group}{SPACES}])[0-9]{{3}}(\2[0-9]{{3}})*)?([{decimal}][0-9]*)?"
-    for decimal, group in ((".", ","), (",", "."))
+GROUP_MARKS = {".": ",", ",": "."}
+"""Decimal mark: the other one."""
+_EXPONENT = r"([eE][+-]?[0-9]+)?"
+_PLAIN = re.compile(rf"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+){_EXPONENT}")
+_NUMBERS = {
+    decimal: re.compile(
+        rf"[+-]?[{SPACES}]*([0-9]+|[0-9]{{1,3}}(([{group}][0-9]{{3}})+|([{SPACES}][0-9]{{3}})+))?([{decimal}][0-9]*)?"
+        rf"{_EXPONENT}"
+    )
+    for decimal, group in GROUP_MARKS.items()
 }
-"""Decimal mark: what a number looks like without its currency sign; for Python and for Java."""
 
 REFUSED = "?"
 """Stands before a number that its rule refuses although other rules would read it."""
 
-_PLAIN = re.compile(PLAIN_NUMBER)
-_NUMBERS = {decimal: re.compile(form) for decimal, form in NUMBERS.items()}
 # Unicode's currency signs, which Python has no class for.
 CURRENCY = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛₠-⃀꠸﷼"
 _CURRENCY = re.compile(f"[{CURRENCY}]")
-_TAKEN_OUT = {decimal: str.maketrans("", "", group + SPACES) for decimal, group in ((".", ","), (",", "."))}
+_TAKEN_OUT = {decimal: str.maketrans("", "", group + SPACES) for decimal, group in GROUP_MARKS.items()}
 
 
 def canonical_number(text: str, decimal: str = ".") -> str:
@@ -47,8 +50,9 @@ def canonical_number(text: str, decimal: str = ".") -> str:
     if decimal == "." and _PLAIN.fullmatch(stripped):
         return stripped
     number = _CURRENCY.sub("", stripped).strip(SPACES)
-    if _NUMBERS[decimal].fullmatch(number) and any(map(str.isdigit, number)):
-        return number.translate(_TAKEN_OUT[decimal]).replace(",", ".")
+    bare = number.translate(_TAKEN_OUT[decimal]).replace(",", ".")
+    if _NUMBERS[decimal].fullmatch(number) and _PLAIN.fullmatch(bare):
+        return bare
     if decimal != "." and _PLAIN.fullmatch(canonical_number(number)):
         return REFUSED + text
     return text

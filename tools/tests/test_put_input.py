@@ -57,7 +57,7 @@ def test_whatever_a_file_is_called_it_arrives_once_and_again_when_it_changed(tmp
 
     for name in NAMES[:4]:
         run("--forget", name)
-    left = sorted(path.relative_to(tmp_path / "hdfs").as_posix() for path in (tmp_path / "hdfs").rglob("*.*"))
-    assert left == sorted(NAMES[4:])
+    left = {path.relative_to(tmp_path / "hdfs").as_posix() for path in (tmp_path / "hdfs").rglob("*")}
+    assert left & set(NAMES) == set(NAMES[4:])
     assert not (tmp_path / "input" / NAMES[1]).exists()
     run("--forget", "never was there.csv")

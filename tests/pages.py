@@ -170,8 +170,7 @@ def _translate(lab: TestLab, text: str) -> str:
     for ui, row in yaml.safe_load((usual / "group_vars" / "all.yml").read_text())["lab_publish"].items():
         text = text.replace(f"localhost:{row['port']}/", f"localhost:{lab.ports[ui]}/")
     before, after = (
-        yaml.safe_load((folder / "hosts.yml").read_text())["all"]["hosts"] for folder in (usual, lab.inventory)
+        next(iter(yaml.safe_load((folder / "hosts.yml").read_text())["all"]["hosts"].values()))["ansible_host"]
+        for folder in (usual, lab.inventory)
     )
-    for host, row in before.items():
-        text = text.replace(row["ansible_host"], after[host]["ansible_host"])
-    return text
+    return text.replace(before.rpartition(".")[0], after.rpartition(".")[0])

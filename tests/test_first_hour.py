@@ -73,7 +73,8 @@ def test_a_page_with_other_output_than_it_shows_is_found_wrong(tmp_path: Path) -
 
 def test_every_command_of_the_first_hour_does_what_the_page_shows(cluster: Cluster, tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
-    hosts.write_text("127.0.0.1 localhost\n")
+    known = Path("/etc/hosts").read_text().splitlines(keepends=True)
+    hosts.write_text("".join(line for line in known if not re.search(r"\b(master|worker|edge)\d", line)))
     run_page(cluster, PAGE, hosts)
 
 
@@ -130,7 +131,7 @@ def test_a_shell_that_does_nothing_makes_room_for_the_batch_which_says_who_has_i
         assert "100000" in shell.wait()
         cluster.ssh("edge1", "sudo systemctl start retail-batch")
     assert re.search(
-        r"no executor after 3\d s, .*PySparkShell of user ops \(cores: 4", journal_of_batch(cluster, since)
+        r"no executor after 1\d s, .*PySparkShell of user ops \(cores: 4", journal_of_batch(cluster, since)
     )
 
 

@@ -16,16 +16,14 @@ from retail_jobs.report import Report
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
+from tools.hdfs_daemons import Hdfs, running_hdfs
 from tools.oracle import compare, daily_revenue
-from webapp.tests.hdfs import Hdfs, archive, running_hdfs
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "input"
 
 
 @pytest.fixture(scope="module")
 def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hdfs]:
-    if archive() is None:
-        pytest.fail("the archive of Hadoop is missing: make artefacts")
     with running_hdfs(tmp_path_factory.mktemp("hdfs")) as running:
         yield running
 

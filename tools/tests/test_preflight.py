@@ -47,6 +47,18 @@ def test_our_own_inventories_pass(name: str) -> None:
     assert objections(Inventory.load(preflight.ROOT / "inventories" / name)) == []
 
 
+@pytest.mark.parametrize("name", ["byo", "lab", "mini"])
+def test_workers_have_room_for_both_jobs_and_a_shell(name: str) -> None:
+    inventory = Inventory.load(preflight.ROOT / "inventories" / name)
+    jobs = yaml.safe_load((preflight.ROOT / "roles/jobs/defaults/main.yml").read_text())
+    shell = yaml.safe_load((preflight.ROOT / "roles/spark/defaults/main.yml").read_text())["spark_app_cores"]
+    workers = [inventory.hosts[host] for host in inventory.groups["spark_worker"]]
+    wanted = [jobs["jobs_batch_spark"]["spark.cores.max"], jobs["jobs_streaming_spark"]["spark.cores.max"], shell]
+    assert sum(worker["spark_worker_cores"] for worker in workers) >= sum(wanted)
+    # An application has one executor of 512 MiB on each worker at most.
+    assert all(int(worker["spark_worker_memory"].removesuffix("m")) >= 512 * len(wanted) for worker in workers)
+
+
 def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(make: Make) -> None:
     (found,) = objections(make(hdfs_replicaton=2))
     assert "hdfs_replicaton" in found

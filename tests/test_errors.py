@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -47,7 +48,7 @@ def sentence(cluster: Cluster) -> str:
     return message
 
 
-def shown(cluster: Cluster, run_id: str) -> dict[str, object] | None:
+def shown(cluster: Cluster, run_id: str) -> Any:  # noqa: ANN401 - JSON
     """What the dashboard says of the jobs, as soon as it is about a run that is over."""
     answer = fetch_json(f"{cluster.lab.url('dashboard')}/api/jobs")
     ended = [row["ended"] for row in answer["rows"] if row["name"] == "batch"]

@@ -42,7 +42,7 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hdfs]:
 @pytest.fixture
 def storage(spark: SparkSession) -> Storage:
     """Files through a client that gives up soon."""
-    given = spark._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
+    given = spark._jsc.hadoopConfiguration()
     given.set("ipc.client.connect.max.retries", "0")
     given.set("dfs.client.retry.window.base", "10")
     return Storage(spark)

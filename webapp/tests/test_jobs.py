@@ -77,6 +77,16 @@ def test_what_is_not_well_is_marked(old: str, new: str, state: str) -> None:
     assert (row["state"], row["good"]) == (state, False)
 
 
+def test_between_two_attempts_the_report_of_the_last_one_is_shown() -> None:
+    waits = SHOWN.replace(
+        "ActiveState=inactive\nSubState=dead\nResult=success",
+        "ActiveState=activating\nSubState=auto-restart\nResult=exit-code",
+        1,
+    )
+    row = batch_row(waits, LAST_RUN.model_copy(update={"result": "failed"}))
+    assert (row["result"], row["seconds"], row["good"]) == ("failed", 70.0, False)
+
+
 @pytest.mark.parametrize("result", ["failed", "partial"])
 def test_a_report_of_a_failure_is_marked(result: str) -> None:
     row = batch_row("", LAST_RUN.model_copy(update={"result": result}))

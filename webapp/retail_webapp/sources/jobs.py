@@ -133,6 +133,7 @@ def units_of(shown: str) -> dict[str, Unit]:
 
 def _unit(service: Mapping[str, str], timer: Mapping[str, str]) -> Unit:
     running = service["ActiveState"] in ("active", "activating", "deactivating", "reloading")
+    running = running and service["SubState"] != "auto-restart"  # between two attempts
     state, good = _state(service, timer)
     return Unit(
         installed=service["LoadState"] == "loaded",

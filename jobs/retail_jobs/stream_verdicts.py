@@ -213,10 +213,10 @@ def _compare(seen: Seen, rows: Rows, places: npt.NDArray[np.intp], oldest: int) 
     asked = np.unique(order)
     known = _concatenated([keys.of(asked) for keys in seen.keys])
     known = known.take(known.time >= oldest)
-    # What is known stands before all rows: then being first is all that there is to ask.
+    # What is known stands before all rows, and sorting leaves equals as they stand: being first is all there is to ask.
     both = _concatenated([known, Keys(order, content, time)])
     position = np.concatenate((np.full(len(known), -1), np.arange(len(places))))
-    by_pair = np.lexsort((position, both.content, both.order))
+    by_pair = np.lexsort((both.content, both.order))
     both, position = both.take(by_pair), position[by_pair]
     orders, pairs = _starts(both.order), _starts(both.order, both.content)
     if not len(orders):

@@ -223,8 +223,8 @@ def compute(folder: Path) -> Answer:
             _load_products(database, folder / PRODUCTS, rules.get("products", {}))
         database.execute(CLEANING)
         rows = [
-            DailyRevenue(*row[:5], quantity=Decimal(f"{row[5].normalize():f}"), revenue=row[6])
-            for row in database.execute(REVENUE).fetchall()
+            row._replace(quantity=Decimal(f"{row.quantity.normalize():f}"))
+            for row in map(DailyRevenue._make, database.execute(REVENUE).fetchall())
         ]
         windows = [
             WindowRevenue(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC), *rest)

@@ -1,16 +1,19 @@
 import gzip
 import json
 import re
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import islice
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
-from retail_dataset.rules import Rules
+from retail_dataset.rules import DataSet, Rules
 from retail_dataset.text import LONGEST_LINE
 from retail_producer.rows import events, original_time, passes, sources
 from retail_producer.settings import ConfigurationError
 
+from tools.forms import FORMS
 from tools.samples import EXPECTED, SAMPLES, Sale, expected, summary
 
 HEADER = "order_id,order_date,store_id,store_city,product,quantity,unit_price,amount\n"
@@ -215,6 +218,20 @@ def test_an_event_says_what_its_data_set_means(tmp_path: Path) -> None:
     assert (first["orders"], first["returns"], first["amount"]) == ("lines", "subtract", "1234.50")
     assert second["amount"] == "?1.50"
     assert ("orders" in third, third["returns"], third["amount"]) == (False, "subtract", "-0.50")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_sales_of_a_form_are_sent(name: str, tmp_path: Path) -> None:
+    form = FORMS[name]
+    form.write(tmp_path)
+    found = sent(tmp_path, original=True)
+    zone = ZoneInfo(DataSet.read(tmp_path).time_zone)
+    rows = set()
+    for event in found:
+        if "_raw" not in event and READERS["event_time"](event["event_time"]):
+            moment = datetime.fromisoformat(event["event_time"]).astimezone(zone)
+            rows.add((str(moment.date()), event["order_id"], event["product"]))
+    assert {(sale.day, sale.order, sale.product) for sale in form.clean} <= rows
 
 
 @pytest.mark.parametrize("sample", EXPECTED)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import oracle
+from tools.forms import FORMS
 from tools.oracle import DailyRevenue, compare, compute
 from tools.samples import EXPECTED, SAMPLES, expected
 from tools.terminal import Problem
@@ -182,6 +183,19 @@ def test_a_sample_comes_out_exactly(sample: str) -> None:
         "revenue": sum(row.revenue for row in answer.rows),
         "units": sum(row.quantity for row in answer.rows),
     } == {name: value for name, value in wanted.items() if name != "orders"}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_comes_out_exactly(name: str, tmp_path: Path) -> None:
+    form = FORMS[name]
+    form.write(tmp_path)
+    answer, sales = compute(tmp_path), form.clean
+    assert sum(row.revenue for row in answer.rows) == sum(sale.amount for sale in sales)
+    assert {(str(row.order_date), row.product) for row in answer.rows} == {(sale.day, sale.product) for sale in sales}
+    assert sum(row.quantity for row in answer.rows) == sum(sale.quantity or 0 for sale in sales)
+    # Of several reasons the oracle names the first.
+    assert set(answer.reasons) <= set(form.reasons)
+    assert (answer.clean, answer.read) == (len(sales), len(sales) + answer.quarantined)
 
 
 def test_a_later_file_replaces_all_lines_of_an_order(write: Write) -> None:

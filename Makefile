@@ -66,7 +66,7 @@ ssh: ## a shell on a host: make ssh HOST=edge1
 ##@ Jobs
 
 .PHONY: batch
-batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result
+batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result; FORGET=x.csv takes out one that is gone
 	@python -m tools.preflight input $(INVENTORY)
 	$(call step,Batch,ansible-playbook ansible/batch.yml)
 

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from retail_jobs.errors import JobError
 from retail_jobs.storage import Storage
@@ -52,7 +54,8 @@ def hold(storage: Storage, path: str) -> Iterator[Lock]:
     Raises:
         JobError: another run holds it.
     """
-    content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "at": time.time()})
+    owner = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid()), "at": time.time()}
+    content = json.dumps(owner)
     if not storage.create_new(path, content):
         _take_over(storage, path)
         if not storage.create_new(path, content):
@@ -75,9 +78,12 @@ def _take_over(storage: Storage, path: str) -> None:
     if found is None or info is None:
         return
     owner = json.loads(found or "{}")
-    age = time.time() - info.modified / 1000
-    gone = owner.get("host") == socket.gethostname() and not _is_alive(int(owner.get("pid", 0)))
-    if not gone and age < STALE_SECONDS:
+    if owner.get("host") == socket.gethostname():
+        # A process that stood still, for instance on a laptop that slept, goes on: its lock stays.
+        held = _is_alive(owner)
+    else:
+        held = time.time() - info.modified / 1000 < STALE_SECONDS
+    if held:
         raise JobError(
             f"another batch run holds {path} (process {owner.get('pid')} on {owner.get('host')}): "
             "wait until it has finished"
@@ -92,11 +98,23 @@ def _take_over(storage: Storage, path: str) -> None:
     storage.delete(aside)
 
 
-def _is_alive(pid: int) -> bool:
+def _is_alive(owner: dict[str, Any]) -> bool:
+    """Whether the process that made the lock lives; another one with its number does not count."""
+    pid = int(owner.get("pid", 0))
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return pid > 0
+        pass
+    return pid > 0 and owner.get("born", "") == _born(pid)
+
+
+def _born(pid: int) -> str:
+    """When a process started, in ticks since the machine did; empty where the system does not say."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    # The name of the program may hold spaces and brackets.
+    return status.rpartition(")")[2].split()[19]

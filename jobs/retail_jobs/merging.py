@@ -1,122 +1,121 @@
-"""Repeated orders: which of several rows with one order_id counts. Pure functions on DataFrames.
+"""Repeated orders: which of several rows with one order_id counts. Pure functions on tables in memory.
 
-Inside one file the first row counts; a later row that says the same is a repeat, one that says something else is a
-conflict. Between files the later one corrects the earlier. Rows without order_id cannot be compared and all count.
+Inside one file, an order is one row (the first one counts; a later row that says the same is a repeat, one that says
+something else is a conflict), or, where the rules of the file say so, all rows with its id. What one file says of an
+order is a version of it. Between files the later one corrects the earlier: its version counts, and the others are kept
+aside, because they count again when the later file is taken away. Rows without order_id cannot be compared and all
+count.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
-
-from retail_jobs.cleaning import MONEY, QUANTITY, add_reason, is_clean
+import pyarrow as pa
+import pyarrow.compute as pc
 
 CONTENT = ("order_date", "store_id", "store_city", "product", "quantity", "unit_price", "amount")
 """What two rows must have in common to say the same."""
 
-KEPT, REPEAT, CONFLICT, CORRECTED = "kept", "repeat", "conflict", "corrected"
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done with rows of orders; the tables have the columns of those that were judged."""
+
+    counted: pa.Table
+    """New rows that count from now on, and those that had been aside."""
+    aside: pa.Table
+    """All rows of these orders that are to lie aside from now on."""
+    conflicts: pa.Table
+    """New rows that an earlier row of the same file contradicts."""
+    replaced: frozenset[str]
+    """Orders whose rows that counted so far do not count any more."""
+    repeated: int
+    """New rows that say again what others say."""
+    corrected: int
+    """Orders of which a later file says something else than an earlier one."""
 
 
-def order_key() -> Column:
-    """A number that stands for the order_id, null without one; two orders may share it."""
-    return F.when(F.col("order_id").isNotNull(), F.xxhash64("order_id"))
+@dataclass
+class _Version:
+    """What one file says of an order: its rows, as numbers in the table of all rows."""
+
+    is_stored: bool
+    is_new: bool
+    rows: list[int] = field(default_factory=list)
+    content: Counter[tuple[object, ...]] = field(default_factory=Counter)
+
+    def add(self, row: int, content: tuple[object, ...]) -> None:
+        self.rows.append(row)
+        self.content[content] += 1
 
 
-def count_orders(new: DataFrame, partitions: int) -> DataFrame:
-    """How many rows there are of every order: key (`order_key`) and count; 0 for the key null of rows without one.
-
-    Args:
-        new: rows with order_id.
-        partitions: how many parts to count in.
-    """
-    # Rows without a key are left in: Spark would compute the keys once more to leave them out.
-    keys = new.select(order_key().alias("key"))
-    # One row per key comes out of nearly every row that goes in: counting ahead of the shuffle would only cost.
-    return keys.repartition(partitions, "key").groupBy("key").agg(F.count("key").alias("count"))
-
-
-def judge(rows: DataFrame, file_order: DataFrame) -> DataFrame:
-    """The rows with a `verdict` each (null for one that is not clean); a conflict is a reason for the quarantine.
-
-    Args:
-        rows: cleaned rows with source, block and row: those that are not clean, and all clean rows of some orders.
-        file_order: source, and number that grows with the age of the file's arrival.
-    """
-    in_file = Window.partitionBy("order_id", "source").orderBy("block", "row")
-    of_order = Window.partitionBy("order_id").orderBy(F.desc("number"), "block", "row")
-    verdict = (
-        F.when((F.col("place_in_file") > 1) & ~F.col("content").eqNullSafe(F.col("first_in_file")), CONFLICT)
-        .when(F.col("place") == 1, KEPT)
-        .when(F.col("content").eqNullSafe(F.col("winner")), REPEAT)
-        .otherwise(CORRECTED)
-    )
-    # A file that is not among them must not make its rows vanish.
-    number = F.coalesce("number", F.raise_error(F.concat(F.lit("rows of a file that was not to be read: "), "source")))
-    judged = (
-        rows.where(is_clean())
-        .join(F.broadcast(file_order), "source", "left")
-        .withColumn("number", number)
-        .withColumn("content", F.struct(*CONTENT))
-        .withColumn("place_in_file", F.row_number().over(in_file))
-        .withColumn("first_in_file", F.first("content").over(in_file))
-        .withColumn("place", F.row_number().over(of_order))
-        .withColumn("winner", F.first("content").over(of_order))
-        .select(*rows.columns, verdict.alias("verdict"))
-    )
-    others = rows.where(~is_clean()).withColumn("verdict", F.lit(None).cast("string"))
-    return add_reason(judged, "conflicting_duplicate", F.col("verdict") == CONFLICT).unionByName(others)
-
-
-def changes(new: DataFrame, stored: DataFrame) -> DataFrame:
-    """New rows that the stored ones do not say already, with `old_date`: where the order stood so far, if anywhere.
+def judge(new: pa.Table, stored: pa.Table, aside: pa.Table, numbers: Mapping[str, int]) -> Verdict:
+    """Find out which version of every order counts.
 
     Args:
-        new: the rows that count, at most one per order.
-        stored: rows stored so far that may have the same orders.
+        new: clean rows in the order of their lines, with source, and `lines`: whether all rows of an order count.
+        stored: all rows that count so far of orders that are among the new ones or aside.
+        aside: all rows that lie aside of such orders.
+        numbers: the place of every file (source) in the order of arrival.
     """
-    said = stored.where("order_id is not null").select(
-        F.col("order_id").alias("old_id"),
-        F.col("order_date").alias("old_date"),
-        F.struct(*CONTENT).alias("old_content"),
+    rows, repeated = pa.concat_tables([new.select(stored.column_names), stored, aside]), 0
+    again = _orders_that_come_again(new, pa.concat_tables([stored, aside]))
+    judged = pc.is_in(rows["order_id"], value_set=again)
+    simple = new.filter(pc.invert(pc.is_in(new["order_id"], value_set=again)))
+    places = pc.indices_nonzero(judged)
+    chosen = rows.take(places)
+    contents = list(zip(*(chosen[name].to_pylist() for name in CONTENT), strict=True))
+    whole = new["lines"]
+    versions: dict[str, dict[int, _Version]] = defaultdict(dict)
+    conflicts: list[int] = []
+    keys = zip(places.to_pylist(), chosen["order_id"].to_pylist(), chosen["source"].to_pylist(), contents, strict=True)
+    for place, order, source, content in keys:
+        is_new = place < new.num_rows
+        is_stored = not is_new and place < new.num_rows + stored.num_rows
+        version = versions[order].setdefault(numbers[source], _Version(is_stored, is_new))
+        if not is_new or not version.rows or whole[place].as_py():
+            version.add(place, content)
+        elif content in version.content:
+            repeated += 1
+        else:
+            conflicts.append(place)
+
+    counted, left, replaced, corrected = [], [], set(), 0
+    for order, by_number in versions.items():
+        last = by_number[max(by_number)]
+        # What is published already stays where it is if it says the same.
+        same = [one for one in by_number.values() if one.is_stored and one.content == last.content]
+        winner = same[0] if same else last
+        if not winner.is_stored:
+            counted += winner.rows
+        for version in by_number.values():
+            if version is winner:
+                continue
+            left += version.rows
+            if version.is_stored:
+                replaced.add(order)
+            differs = version.content != winner.content
+            corrected += differs and (version.is_new or winner.is_new)
+            repeated += len(version.rows) if version.is_new and not differs else 0
+    return Verdict(
+        counted=pa.concat_tables([simple.select(stored.column_names), rows.take(pa.array(counted, pa.int64()))]),
+        aside=rows.take(pa.array(left, pa.int64())),
+        conflicts=new.take(pa.array(conflicts, pa.int64())),
+        replaced=frozenset(replaced),
+        repeated=repeated,
+        corrected=corrected,
     )
-    joined = new.join(said, new["order_id"] == said["old_id"], "left")
-    differs = F.col("old_id").isNull() | ~F.struct(*CONTENT).eqNullSafe(F.col("old_content"))
-    return joined.where(differs).select(*new.columns, "old_date")
 
 
-def sum_up(transactions: DataFrame) -> DataFrame:
-    """Orders, quantity and revenue by order_date and product.
-
-    Args:
-        transactions: clean rows, every order once.
-    """
-    return transactions.groupBy("order_date", "product").agg(
-        F.count("*").alias("orders"), F.sum("quantity").alias("quantity"), F.sum("amount").alias("revenue")
-    )
-
-
-def daily_revenue(sums: DataFrame, products: DataFrame) -> DataFrame:
-    """The aggregate that is published: one row per day and product.
-
-    Args:
-        sums: `sum_up` of all transactions of the days, or of several parts of them.
-        products: key (what the sales name, each once), product, category, brand.
-    """
-    unknown = F.lit("UNKNOWN")
-    named = sums.withColumnRenamed("product", "key").join(F.broadcast(products), "key", "left")
-    daily = named.groupBy("order_date", F.coalesce("product", "key").alias("product")).agg(
-        # Of two keys of one product any may tell, but always the same.
-        F.coalesce(F.min("category"), unknown).alias("category"),
-        F.coalesce(F.min("brand"), unknown).alias("brand"),
-        F.sum("orders").alias("orders"),
-        F.coalesce(F.sum("quantity"), F.lit(0)).cast(QUANTITY).alias("quantity"),
-        F.sum("revenue").cast(MONEY).alias("revenue"),
-    )
-    return daily.select("order_date", "product", "category", "brand", "orders", "quantity", "revenue")
-
-
-def plain(quantity: Decimal) -> str:
-    """A quantity without trailing zeros."""
-    return f"{quantity.normalize():f}"
+def _orders_that_come_again(new: pa.Table, others: pa.Table) -> pa.Array:
+    """Orders with several versions, or with several rows where one row is an order."""
+    known = new.filter(pc.is_valid(new["order_id"])).select(["order_id", "source", "lines"])
+    keys = ["order_id", "source", "lines"]
+    files = known.group_by(keys).aggregate([([], "count_all")])
+    several = files.filter(pc.and_(pc.greater(files["count_all"], 1), pc.invert(files["lines"])))["order_id"]
+    counts = files.group_by("order_id").aggregate([([], "count_all")])
+    in_files = counts.filter(pc.greater(counts["count_all"], 1))["order_id"]
+    return pc.unique(pa.chunked_array([*several.chunks, *in_files.chunks, *others["order_id"].chunks], pa.string()))

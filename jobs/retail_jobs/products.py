@@ -6,7 +6,6 @@ import hashlib
 import logging
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
 from retail_dataset.catalogue import Product, parse_products
 from retail_dataset.errors import DataSetError
 from retail_dataset.files import PRODUCTS, RULES
@@ -16,8 +15,6 @@ from retail_jobs.errors import JobError
 from retail_jobs.storage import Storage
 
 log = logging.getLogger(__name__)
-
-SCHEMA = "key string, product string, category string, brand string"
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,6 @@ class Products:
         """Changes with what the catalogue says."""
         return hashlib.sha256(repr([tuple(row) for row in self.rows]).encode()).hexdigest()
 
-    def to_df(self, spark: SparkSession) -> DataFrame:
-        """The catalogue with columns key, product, category, brand."""
-        return spark.createDataFrame(list(self.rows), SCHEMA)
-
 
 def read_rules(storage: Storage, input_path: str) -> DataSet:
     """The rules of a data set; the defaults when there is no `dataset.toml`.
@@ -42,7 +35,7 @@ def read_rules(storage: Storage, input_path: str) -> DataSet:
     Raises:
         JobError: the file says something that means nothing.
     """
-    content = _read(storage, f"{input_path}/{RULES}")
+    content = storage.read_bytes(f"{input_path}/{RULES}")
     try:
         return DataSet() if content is None else DataSet.parse(decode(content))
     except DataSetError as error:
@@ -55,17 +48,10 @@ def read_products(storage: Storage, input_path: str, rules: DataSet) -> Products
     Raises:
         JobError: it has no column that names the product.
     """
-    content = _read(storage, f"{input_path}/{PRODUCTS}")
+    content = storage.read_bytes(f"{input_path}/{PRODUCTS}")
     if content is None:
         log.warning("no %s in %s: every category is UNKNOWN", PRODUCTS, input_path)
     try:
         return Products(tuple(parse_products(content or b"", rules.products)))
     except DataSetError as error:
         raise JobError(str(error)) from error
-
-
-def _read(storage: Storage, path: str) -> bytes | None:
-    if not storage.exists(path):
-        return None
-    with storage.open(path) as stream:
-        return stream.read()

@@ -28,7 +28,7 @@ SHOWN = 100
 
 def read_quarantine(spark: SparkSession, settings: Settings) -> DataFrame:
     """The records of both jobs in one layout, with `job`; a job that has written none has none."""
-    storage, frame = Storage(spark), spark.createDataFrame([], f"{QUARANTINE_SCHEMA}, job string")
+    storage, frame = Storage(), spark.createDataFrame([], f"{QUARANTINE_SCHEMA}, job string")
     for job in JOBS:
         folder = f"{settings.quarantine_path}/{job}"
         if storage.files(folder):

@@ -3,12 +3,19 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from retail_jobs.cleaning import REASONS
+from retail_jobs.publication import SeenFile
+
 log = logging.getLogger(__name__)
+
+MOST_QUARANTINED = 0.1
+"""Share of the rows in the quarantine above which a run is not a success."""
 
 
 def now() -> str:
@@ -29,26 +36,63 @@ class Report(BaseModel):
     repeated: int = 0
     """Clean rows that say again what another row says; they count once."""
     corrected: int = 0
-    """Clean rows that a row of a later file replaces."""
+    """Orders of which a later file says something else than an earlier one."""
     quarantined: int = 0
     reasons: dict[str, int] = Field(default_factory=dict)
     dates_published: list[str] = Field(default_factory=list)
     publication: int = 0
+    gone: list[str] = Field(default_factory=list)
+    """Files that are not in the input folder any more, whose sales still count."""
     result: str = "running"
-    """`published`, `nothing new`, `partial` (a file had no known column) or `failed`."""
+    """`published`, `nothing new`, `partial` (little of the input could be used) or `failed`."""
     message: str = ""
 
-    def add_reasons(self, reasons: list[str], rows: int) -> None:
-        """Count rows that went to the quarantine for these reasons."""
-        self.quarantined += rows
-        counted = Counter(self.reasons)
-        for reason in reasons:
-            counted[reason] += rows
-        self.reasons = dict(sorted(counted.items()))
+    def count(self, read: Mapping[str, SeenFile]) -> None:
+        """Take what the files gave that were read."""
+        self.files_read = len(read)
+        self.rows_read = sum(file.rows for file in read.values())
+        self.clean = sum(file.clean for file in read.values())
+        self.quarantined = self.rows_read - self.clean
+        self.reasons = _reasons(read.values())
+
+    def settle(self, known: Mapping[str, SeenFile]) -> None:
+        """Say how the run went: one that could use little is no success, nor are those after it.
+
+        Args:
+            known: all files whose sales count.
+        """
+        useless = {name: file for name, file in known.items() if not file.clean}
+        rows, bad = self.rows_read, self.quarantined
+        if not self.files_read:
+            rows = sum(file.rows for file in known.values())
+            bad = rows - sum(file.clean for file in known.values())
+        troubles = []
+        if useless:
+            troubles.append(f"no row of {', '.join(sorted(useless))} could be used{_why(useless.values())}")
+        if bad > rows * MOST_QUARANTINED:
+            troubles.append(f"{bad} of {rows} rows are in the quarantine{_why(known.values())}")
+        if troubles:
+            self.result, self.message = "partial", "; ".join(troubles)
+        else:
+            self.result = "published" if self.publication else "nothing new"
 
     def save(self, file: Path) -> None:
         """Write the report; readers see the old one or the new one."""
         replace_file(file, self.model_dump_json(indent=2) + "\n")
+
+
+def _reasons(files: Iterable[SeenFile]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for file in files:
+        counted.update(file.reasons)
+    return dict(sorted(counted.items()))
+
+
+def _why(files: Iterable[SeenFile]) -> str:
+    """The commonest reasons, as the end of a sentence."""
+    commonest = Counter(_reasons(files)).most_common(2)
+    told = (f"{rows} x {reason} ({REASONS.get(reason, 'unknown')})" for reason, rows in commonest)
+    return f": {', '.join(told)}" if commonest else ", for there is none"
 
 
 def replace_file(file: Path, text: str) -> None:

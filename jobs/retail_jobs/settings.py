@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     output_path: str = ""
     quarantine_path: str = ""
     state_path: str = ""
-    """Checkpoints, what was read so far, and publications under way."""
+    """Checkpoints of the stream, what the batch has read so far, and publications under way."""
     csv_path: Path = Path("data/output/analysis_csv")
     """Folder on the driver's own disk; the report of the last run goes beside it."""
 
@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     max_offsets_per_trigger: int = Field(default=200_000, gt=0)
     state_partitions: int = Field(default=2, gt=0)
     """Partitions of the streaming state; fixed once a checkpoint exists."""
+
+    forget: str = ""
+    """An input file, by its path below `input_path`, that is gone and whose sales are to go, too."""
 
     hdfs_wait_seconds: float = Field(default=20, ge=0)
     """How long to wait for a NameNode that does not answer."""

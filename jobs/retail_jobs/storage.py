@@ -1,22 +1,27 @@
-"""Files on HDFS or on the local disk, through the Hadoop client that Spark brings."""
+"""Files on HDFS, through the Hadoop client that Spark brings, or on the local disk, which needs no JVM."""
 
 from __future__ import annotations
 
 import io
 import os
 import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
-
-from pyspark.sql import SparkSession
+from typing import Any
+from urllib.parse import quote
 
 from retail_jobs.errors import JobError
+
+CALLS = 16
+"""Questions to HDFS under way at the same time."""
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One file: full path as Hadoop writes it, length in bytes, time of change in ms since 1970."""
+    """One file: path, begun as its folder was asked for, length in bytes, time of change in ms since 1970."""
 
     path: str
     length: int
@@ -34,14 +39,10 @@ class FileInfo:
 
 
 class Storage:
-    """What publication needs of a file system; every path may have a scheme."""
+    """What publication needs of a file system; every path may have a scheme.
 
-    def __init__(self, spark: SparkSession) -> None:
-        self._jvm = cast(Any, spark._jvm)
-        self._conf: Any = spark._jsc.hadoopConfiguration()
-        # Each part of a Java name is a question to the JVM.
-        self._hadoop: Any = self._jvm.org.apache.hadoop.fs
-        self._path: Any = self._hadoop.Path
+    HDFS is reached through the JVM that spark-submit starts anyway: it takes no Spark session.
+    """
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
@@ -54,14 +55,12 @@ class Storage:
 
         Hidden files and folders (leading dot or underscore) are left out.
         """
-        system, found, folders = self._fs(folder), [], [folder] if self.exists(folder) else []
+        found, folders = [], [folder] if self.exists(folder) else []
         while folders:
-            # Not listFiles, which asks for owners: on a local disk, Hadoop starts an `ls` for each.
-            for status in system.listStatus(self._path(folders.pop())):
-                info = _info(status)
+            for info, is_folder in self._list(folders.pop()):
                 if info.name.startswith((".", "_")):
                     continue
-                if status.isFile():
+                if not is_folder:
                     found.append(info)
                 elif recursive:
                     folders.append(info.path)
@@ -69,10 +68,18 @@ class Storage:
 
     def folders(self, folder: str) -> list[str]:
         """Paths of the folders inside a folder, sorted; none when it is not there."""
-        if not self.exists(folder):
-            return []
-        statuses = self._fs(folder).listStatus(self._path(folder))
-        return sorted(status.getPath().toString() for status in statuses if status.isDirectory())
+        listed = self._list(folder) if self.exists(folder) else []
+        return sorted(info.path for info, is_folder in listed if is_folder)
+
+    def _list(self, folder: str) -> list[tuple[FileInfo, bool]]:
+        """What a folder holds, and whether each is a folder."""
+        if local := _local(folder):
+            return [(_local_info(child), child.is_dir()) for child in local.iterdir() if child.exists()]
+        # Not listFiles, which asks for block locations, too.
+        return [
+            (_info(f"{folder}/{status.getPath().getName()}", status), status.isDirectory())
+            for status in self._fs(folder).listStatus(self._path(folder))
+        ]
 
     def make_folder(self, folder: str) -> None:
         """Make a folder and those above it, if need be."""
@@ -94,13 +101,44 @@ class Storage:
         """Move a file over another one in a single step; the folder of the target is made if need be."""
         self.make_folder(target.rsplit("/", 1)[0])
         if (local := _local(source)) and (local_target := _local(target)):
-            # Hadoop's local file system would delete the target first.
             local.replace(local_target)
             return
         rename = self._hadoop.Options.Rename
         options = self._jvm.java.lang.reflect.Array.newInstance(rename.OVERWRITE.getClass(), 1)
         options[0] = rename.OVERWRITE
         self._context(target).rename(self._path(source), self._path(target), options)
+
+    def replace_all(self, moves: Iterable[tuple[str, str]]) -> None:
+        """`replace` for many files, in any order; one whose source is not there any more is left out."""
+
+        def move(both: tuple[str, str]) -> None:
+            if self.exists(both[0]):
+                self.replace(*both)
+
+        self.each(move, moves)
+
+    def write_all(self, contents: Iterable[tuple[str, bytes]]) -> None:
+        """Write many new files, in any order, of which nobody reads one before all are there."""
+
+        def write(both: tuple[str, bytes]) -> None:
+            path, content = both
+            if local := _local(path):
+                local.parent.mkdir(parents=True, exist_ok=True)
+                local.write_bytes(content)
+            else:
+                self._write(path, content)
+
+        self.each(write, contents)
+
+    def each(self, work: Any, items: Iterable[Any]) -> None:  # noqa: ANN401 - any function of one item
+        """Do something with every item: at the same time where each means a question to HDFS."""
+        items = list(items)
+        if all(_local(item if isinstance(item, str) else item[0]) for item in items):
+            for item in items:
+                work(item)
+        else:
+            with ThreadPoolExecutor(CALLS) as pool:
+                list(pool.map(work, items))
 
     def snapshots(self, folder: str) -> list[str]:
         """Names of the snapshots of a folder, oldest first if their names sort so."""
@@ -143,15 +181,29 @@ class Storage:
         else:
             self._fs(folder).deleteSnapshot(self._path(folder), name)
 
-    def read_text(self, path: str) -> str | None:
-        """Content of a UTF-8 file, or None when it is not there."""
+    def read_bytes(self, path: str) -> bytes | None:
+        """Content of a file, or None when it is not there."""
         if not self.exists(path):
             return None
+        if local := _local(path):
+            return local.read_bytes()
         stream = self._fs(path).open(self._path(path))
         try:
-            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream)).decode("utf-8", "replace")
+            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
         finally:
             stream.close()
+
+    def read_text(self, path: str) -> str | None:
+        """Content of a UTF-8 file, or None when it is not there."""
+        content = self.read_bytes(path)
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def open(self, path: str) -> io.BufferedReader:
+        """A file to seek and read in; who reads it with pyarrow must keep pyarrow to the calling thread."""
+        if local := _local(path):
+            return local.open("rb")
+        # py4j takes as long to bring one byte as to bring thousands.
+        return io.BufferedReader(_HadoopFile(self._fs(path), self._path(path)), 1 << 20)
 
     def write_text(self, path: str, text: str) -> None:
         """Write a UTF-8 file; readers see the old content or the new one."""
@@ -161,12 +213,15 @@ class Storage:
         """Write a file; readers see the old content or the new one."""
         folder, name = path.rsplit("/", 1)
         partial = f"{folder}/.{name}.partial"
-        stream = self._fs(partial).create(self._path(partial), True)
+        self.write_all([(partial, content)])
+        self.replace(partial, path)
+
+    def _write(self, path: str, content: bytes) -> None:
+        stream = self._fs(path).create(self._path(path), True)
         try:
             stream.write(content)
         finally:
             stream.close()
-        self.replace(partial, path)
 
     def create_new(self, path: str, text: str) -> bool:
         """Write a file unless it exists; the file system decides who of two writers wins."""
@@ -192,23 +247,43 @@ class Storage:
         """Path, length and time of change of a file, or None when it is not there."""
         if not self.exists(path):
             return None
-        return _info(self._fs(path).getFileStatus(self._path(path)))
+        if local := _local(path):
+            return _local_info(local)
+        return _info(path, self._fs(path).getFileStatus(self._path(path)))
 
     def touch(self, path: str, when: int) -> None:
         """Set the time of change, in ms since 1970."""
-        self._fs(path).setTimes(self._path(path), when, -1)
-
-    def open(self, path: str) -> io.BufferedReader:
-        """A file's bytes."""
         if local := _local(path):
-            return local.open("rb")
-        # py4j takes as long to bring one byte as to bring thousands.
-        return io.BufferedReader(_Remote(self._fs(path).open(self._path(path))), 1 << 20)
+            os.utime(local, ns=(when * 1_000_000, when * 1_000_000))
+        else:
+            self._fs(path).setTimes(self._path(path), when, -1)
 
     def uri(self, path: str) -> str:
         """The path as Spark's `input_file_name` writes it."""
-        uri = str(self._path(path).toUri().toString())
-        return uri.replace("file:/", "file:///", 1) if _local(path) else uri
+        if local := _local(path):
+            # Java quotes what is ASCII and illegal.
+            return "file://" + "".join(quote(c, safe="/,;:$&+=@_-!.~'()*") if c.isascii() else c for c in str(local))
+        return str(self._fs(path).makeQualified(self._path(path)).toUri().toString())
+
+    @cached_property
+    def _jvm(self) -> Any:  # noqa: ANN401 - the JVM, by way of py4j
+        from pyspark import SparkContext
+
+        SparkContext._ensure_initialized()
+        return SparkContext._jvm
+
+    @cached_property
+    def _conf(self) -> Any:  # noqa: ANN401 - an object of the JVM
+        return self._jvm.org.apache.spark.deploy.SparkHadoopUtil.get().conf()
+
+    # Each part of a Java name is a question to the JVM.
+    @cached_property
+    def _hadoop(self) -> Any:  # noqa: ANN401 - a package of the JVM
+        return self._jvm.org.apache.hadoop.fs
+
+    @cached_property
+    def _path(self) -> Any:  # noqa: ANN401 - a class of the JVM
+        return self._hadoop.Path
 
     def _fs(self, path: str) -> Any:  # noqa: ANN401 - an object of the JVM
         return self._path(path).getFileSystem(self._conf)
@@ -217,15 +292,29 @@ class Storage:
         return self._hadoop.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
 
 
-class _Remote(io.RawIOBase):
-    """A stream of the JVM."""
+class _HadoopFile(io.RawIOBase):
+    """A file of Hadoop as Python has them, to read in any order."""
 
-    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - an object of the JVM
-        self._stream = stream
+    def __init__(self, system: Any, path: Any) -> None:  # noqa: ANN401 - objects of the JVM
+        self._stream, self._length = system.open(path), int(system.getFileStatus(path).getLen())
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
 
     def readable(self) -> bool:
         """It is."""
         return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a place; see `io.IOBase.seek`."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._length}[whence]
+        self._stream.seek(start + offset)
+        return start + offset
+
+    def tell(self) -> int:
+        """The place, in bytes from the beginning."""
+        return int(self._stream.getPos())
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - what can be written to
         """Fill a buffer; less only at the end."""
@@ -245,5 +334,10 @@ def _local(path: str) -> Path | None:
     return Path("/" + path.removeprefix("file:").lstrip("/")) if path.startswith("file:") else None
 
 
-def _info(status: Any) -> FileInfo:  # noqa: ANN401 - an object of the JVM
-    return FileInfo(status.getPath().toString(), status.getLen(), status.getModificationTime())
+def _local_info(path: Path) -> FileInfo:
+    status = path.stat()
+    return FileInfo(f"file:{path}", status.st_size, status.st_mtime_ns // 1_000_000)
+
+
+def _info(path: str, status: Any) -> FileInfo:  # noqa: ANN401 - an object of the JVM
+    return FileInfo(path, status.getLen(), status.getModificationTime())

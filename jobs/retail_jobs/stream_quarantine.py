@@ -25,7 +25,7 @@ class Quarantine:
     """
 
     def __init__(self, spark: SparkSession, folder: str, staging: str) -> None:
-        self._spark, self._storage = spark, Storage(spark)
+        self._spark, self._storage = spark, Storage()
         self._folder, self._staging = folder, staging
         self._growing: tuple[str, pa.Table] | None = None
 

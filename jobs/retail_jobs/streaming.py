@@ -89,7 +89,7 @@ class Streaming:
 
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self.spark, self.settings = spark, settings
-        self.storage = Storage(spark)
+        self.storage = Storage()
         self.run_id = uuid.uuid4().hex
         self.home = f"{settings.state_path}/streaming"
         self.output = settings.stream_output_path

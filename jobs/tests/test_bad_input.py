@@ -13,8 +13,9 @@ import pyarrow.dataset as ds
 import pytest
 from pyspark.sql import SparkSession
 from retail_dataset.text import LONGEST_LINE
-from retail_jobs.batch import Batch, require_unchanged
+from retail_jobs.batch import Batch
 from retail_jobs.errors import JobError
+from retail_jobs.inputs import require_unchanged
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
@@ -119,7 +120,7 @@ def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Re
     settings = Settings(
         use_hdfs=False, input_path=str(root / "input"), output_path=str(root / "output"), csv_path=root / "csv"
     )
-    report = Batch(spark, settings).run()
+    report = Batch(settings, lambda: spark).run()
     assert report.rows_read == report.clean + report.quarantined
     clean, quarantine = defaultdict(list), defaultdict(list)
     for found in spark.read.parquet(str(root / "output" / "transactions")).collect():
@@ -149,7 +150,7 @@ def test_the_text_of_a_record_is_kept_up_to_a_length(results: Results) -> None:
 
 
 def test_a_file_that_grows_while_it_is_read_stops_the_publication(spark: SparkSession, tmp_path: Path) -> None:
-    file, storage = tmp_path / "a.csv", Storage(spark)
+    file, storage = tmp_path / "a.csv", Storage()
     file.write_text(HEADER + row("1"))
     found = storage.files(f"file:{tmp_path}")
     require_unchanged(storage, found)

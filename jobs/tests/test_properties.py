@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from retail_dataset.columns import FIELDS
 from retail_dataset.rules import DataSet
 from retail_dataset.table import parse_header
-from retail_jobs import cleaning, merging
+from retail_jobs import cleaning
 from retail_jobs.csv_records import parse_lines, read_headers, read_order_ids, read_records
 from retail_jobs.storage import Storage
 from retail_jobs.stream_events import clean_events
@@ -153,54 +153,8 @@ def test_orders_are_counted_by_the_ids_that_records_have(
 ) -> None:
     (tmp_path / "input").mkdir(exist_ok=True)
     (tmp_path / "input" / "a.csv").write_bytes(header + b"\n".join(lines))
-    storage = Storage(spark)
+    storage = Storage()
     folder = f"file:{tmp_path}/input"
     groups = read_headers(spark, storage, storage.files(folder), DataSet(), folder, f"file:{tmp_path}/scratch")
     records = Counter(read_records(spark, groups).where("fault is null").select("order_id").collect())
     assert records <= Counter(read_order_ids(spark, groups).select("order_id").collect())
-
-
-rows_of_orders = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.sampled_from("xy")), max_size=30)
-
-
-def judged(rows: list[tuple[str, int, str]]) -> list[str]:
-    """The verdicts by the written rules: rows of (order, file, content) in the order of their lines."""
-    verdicts = [merging.KEPT] * len(rows)
-    orders: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for number, (order, file, _) in enumerate(rows):
-        orders[order][file].append(number)
-    for files in orders.values():
-        winner = files[max(files)][0]
-        for numbers in files.values():
-            for number in numbers:
-                if rows[number][2] != rows[numbers[0]][2]:
-                    verdicts[number] = merging.CONFLICT
-                elif number != winner:
-                    same = rows[number][2] == rows[winner][2]
-                    verdicts[number] = merging.REPEAT if same else merging.CORRECTED
-    return verdicts
-
-
-@FEW
-@given(st.lists(rows_of_orders, min_size=5, max_size=20))
-def test_an_order_that_comes_again_is_judged_by_the_rules(
-    spark: SparkSession, cases: list[list[tuple[str, int, str]]]
-) -> None:
-    rows = [
-        (f"{case}{order}", f"file {file}", 0, row, content)
-        for case, numbered in enumerate(cases)
-        for row, (order, file, content) in enumerate(numbered)
-    ]
-    cleaned = spark.createDataFrame(rows, "order_id string, source string, block bigint, row bigint, product string")
-    rest = {"order_date": "date", "store_id": "string", "store_city": "string", "quantity": "bigint"}
-    for name, kind in {**rest, "unit_price": cleaning.MONEY, "amount": cleaning.MONEY}.items():
-        cleaned = cleaned.withColumn(name, F.lit(None).cast(kind))
-    cleaned = cleaned.withColumn("reasons", F.array().cast("array<string>"))
-    order = spark.createDataFrame([(f"file {number}", number) for number in range(3)], "source string, number int")
-    found = {(row.order_id, row.row): row for row in merging.judge(cleaned, order).collect()}
-    assert len(found) == len(rows)
-    for case, numbered in enumerate(cases):
-        verdicts = [found[f"{case}{order}", row].verdict for row, (order, _, _) in enumerate(numbered)]
-        assert verdicts == judged(numbered)
-    for row in found.values():
-        assert row.reasons == (["conflicting_duplicate"] if row.verdict == merging.CONFLICT else [])

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from retail_jobs import publication
-from retail_jobs.publication import KEPT_SNAPSHOTS, Plan, State, latest, load_state, recover
+from retail_jobs.publication import KEPT_SNAPSHOTS, Plan, first_state, latest, load_state, recover
 from retail_jobs.storage import Storage
 
 PUBLICATIONS = 50
@@ -28,7 +28,7 @@ class Shelf:
 
     def prepare(self, number: int) -> tuple[str, Plan]:
         """Stage a publication: two days stay, one comes, one goes."""
-        staging, plan = self.root / "state" / "staging" / f"run-{number}", Plan(shown=self.shown, state=State())
+        staging, plan = self.root / "state" / "staging" / f"run-{number}", Plan(shown=[self.shown], state=first_state())
         days = [*range(2), number + 10]
         for day in days:
             file = staging / f"order_date={day}" / "x.parquet"
@@ -57,7 +57,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 
 def test_readers_see_only_whole_states(spark: SparkSession, shelf: Shelf) -> None:
-    storage, stop = Storage(spark), threading.Event()
+    storage, stop = Storage(), threading.Event()
 
     def read_spark(path: str) -> list[tuple[int, int]]:
         return [(row.number, row.total) for row in spark.read.parquet(path).select("number", "total").collect()]
@@ -111,8 +111,7 @@ class Killed(BaseException):
 class FailingStorage(Storage):
     """Stops at its n-th change of the file system."""
 
-    def __init__(self, spark: SparkSession, changes: int) -> None:
-        super().__init__(spark)
+    def __init__(self, changes: int) -> None:
         self.left = changes
 
     def _change(self) -> None:
@@ -137,8 +136,8 @@ class FailingStorage(Storage):
         super().delete_snapshot(folder, name)
 
 
-def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(spark: SparkSession, shelf: Shelf) -> None:
-    storage = Storage(spark)
+def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(shelf: Shelf) -> None:
+    storage = Storage()
     for earlier in range(1, KEPT_SNAPSHOTS + 1):
         publication.commit(storage, shelf.home, *shelf.prepare(earlier))
     number = KEPT_SNAPSHOTS + 1
@@ -147,7 +146,7 @@ def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(spark: Sp
         """Stop after no change, after one, after two, until a publication gets through."""
         for changes in range(100):
             try:
-                publication.commit(FailingStorage(spark, changes), shelf.home, *shelf.prepare(number))
+                publication.commit(FailingStorage(changes), shelf.home, *shelf.prepare(number))
             except Killed:
                 yield True
             else:
@@ -155,7 +154,7 @@ def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(spark: Sp
 
     places = 0
     for _ in stops():
-        planned = recover(storage, shelf.home)
+        planned = recover(storage, shelf.home, number - 1)
         # The first change writes the plan; before that nothing has happened.
         expected = number if planned else number - 1
         assert planned == (places > 0)
@@ -165,8 +164,8 @@ def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(spark: Sp
     assert places > 6
 
 
-def test_a_copy_of_a_snapshot_that_was_not_finished_is_made_again(spark: SparkSession, shelf: Shelf) -> None:
-    storage = Storage(spark)
+def test_a_copy_of_a_snapshot_that_was_not_finished_is_made_again(shelf: Shelf) -> None:
+    storage = Storage()
     partial = shelf.root / "analysis" / ".snapshot" / ".p000000001.partial"
     partial.mkdir(parents=True)
     (partial / "left").touch()
@@ -176,11 +175,31 @@ def test_a_copy_of_a_snapshot_that_was_not_finished_is_made_again(spark: SparkSe
     assert shelf.state(storage) == (1, {1}, [])
 
 
-def test_a_published_file_changes_only_by_a_move(spark: SparkSession, shelf: Shelf) -> None:
-    storage = Storage(spark)
+def test_a_published_file_changes_only_by_a_move(shelf: Shelf) -> None:
+    storage = Storage()
     publication.commit(storage, shelf.home, *shelf.prepare(1))
     first = latest(storage, shelf.shown)
     assert first is not None
     publication.commit(storage, shelf.home, *shelf.prepare(2))
     shutil.rmtree(shelf.root / "analysis" / "order_date=0")
     assert {number for number, _ in read_arrow(first)} == {1}
+
+
+def test_a_plan_that_was_carried_out_is_not_carried_out_again(shelf: Shelf) -> None:
+    storage = Storage()
+    for number in (1, 2):
+        publication.commit(storage, shelf.home, *shelf.prepare(number))
+    # As a copy of the state from before would leave it, say.
+    staging, plan = shelf.prepare(2)
+    storage.write_text(f"{staging}/{publication.PLAN}", plan.model_dump_json())
+    assert not recover(storage, shelf.home, load_state(storage, shelf.home).publication)
+    assert shelf.state(storage) == (2, {2}, [])
+
+
+@pytest.mark.parametrize("path", ["order_date=0", "order_date=0/part-0.parquet"])
+def test_a_plan_that_removes_what_it_puts_in_place_is_refused(shelf: Shelf, path: str) -> None:
+    staging, plan = shelf.prepare(1)
+    plan.deletes.append(f"{shelf.shown}/{path}")
+    with pytest.raises(ValueError, match="in place and removes it"):
+        publication.commit(Storage(), shelf.home, staging, plan)
+    assert shelf.state(Storage())[:2] == (0, set())

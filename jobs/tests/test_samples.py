@@ -31,7 +31,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def groups(
     spark: SparkSession, folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Group, list[FileInfo]]:
-    storage, scratch = Storage(spark), tmp_path_factory.mktemp("records")
+    storage, scratch = Storage(), tmp_path_factory.mktemp("records")
     found: dict[Group, list[FileInfo]] = defaultdict(list)
     for number, folder in enumerate(folders.values()):
         root = f"file:{folder}"
@@ -63,7 +63,7 @@ def sales(rows: list[Row], names: dict[str, str]) -> list[Sale]:
 
 @pytest.mark.parametrize("sample", EXPECTED)
 def test_a_sample_comes_out_exactly(spark: SparkSession, rows: dict[str, list[Row]], sample: str) -> None:
-    storage, folder = Storage(spark), f"file:{SAMPLES / sample}"
+    storage, folder = Storage(), f"file:{SAMPLES / sample}"
     names = {one.key: one.product for one in read_products(storage, folder, read_rules(storage, folder)).rows}
     reasons = [reason for row in rows[sample] for reason in row.reasons]
     assert summary(sales(rows[sample], names), reasons) == expected(sample)

@@ -40,8 +40,8 @@ def put(tmp_path: Path) -> list[str]:
 def test_whatever_a_file_is_called_it_arrives_once_and_again_when_it_changed(tmp_path: Path, put: list[str]) -> None:
     settings = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "dataset"), "LC_ALL": "C"}
 
-    def run() -> list[str]:
-        done = subprocess.run(put, env=settings, stdout=subprocess.PIPE, check=True)
+    def run(*options: str) -> list[str]:
+        done = subprocess.run([*put, *options], env=settings, stdout=subprocess.PIPE, check=True)
         return sorted(done.stdout.decode().splitlines())
 
     for name in [*NAMES, "notes.txt", ".hidden.csv"]:
@@ -54,3 +54,10 @@ def test_whatever_a_file_is_called_it_arrives_once_and_again_when_it_changed(tmp
     assert run() == [NAMES[3]]
     assert (tmp_path / "hdfs" / NAMES[3]).read_text() == f"2 {NAMES[3]}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "hdfs", "input", "input.json"]
+
+    for name in NAMES[:4]:
+        run("--forget", name)
+    left = {path.relative_to(tmp_path / "hdfs").as_posix() for path in (tmp_path / "hdfs").rglob("*")}
+    assert left & set(NAMES) == set(NAMES[4:])
+    assert not (tmp_path / "input" / NAMES[1]).exists()
+    run("--forget", "never was there.csv")

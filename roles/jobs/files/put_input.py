@@ -3,16 +3,19 @@
 A file is new when HDFS has none of its name and size, or when its content is not what was put before. HDFS and this
 host compute different checksums, so what was put is remembered beside the folder.
 
-    PYTHONPATH=/opt/retail-dataset python3 put_input.py /var/lib/retail/input /data/input
+    PYTHONPATH=/opt/retail-dataset python3 put_input.py /var/lib/retail/input /data/input [--forget NAME]
+
+With --forget, a file is removed from both folders first: NAME is its path below them.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -48,6 +51,13 @@ def put(source: Path, names: list[str], target: str) -> None:
         hdfs_dfs("-put", "-f", *(quote(str(path)) for path in sorted(Path(folder).iterdir())), target)
 
 
+def forget(source: Path, name: str, target: str) -> None:
+    """Remove a file here and in HDFS, if it is there."""
+    (source / name).unlink(missing_ok=True)
+    # A pattern, but no URI.
+    hdfs_dfs("-rm", "-f", "-skipTrash", f"{target}/" + re.sub(r"([\[\]{}*?^\\])", r"\\\1", name))
+
+
 def main(source: Path, target: str) -> None:
     """Bring every file of the data set that target lacks."""
     memory = source.with_suffix(".json")
@@ -67,4 +77,11 @@ def main(source: Path, target: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target")
+    parser.add_argument("--forget", metavar="NAME")
+    options = parser.parse_args()
+    if options.forget:
+        forget(options.source, options.forget, options.target)
+    main(options.source, options.target)

@@ -6,11 +6,12 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from retail_dataset import text
 from retail_dataset.catalogue import Product, parse_products
 from retail_dataset.errors import DataSetError
 from retail_dataset.files import is_input
 from retail_dataset.rules import DataSet, ProductRules, Rules
-from retail_dataset.table import open_file, read_table
+from retail_dataset.table import open_file, read_table, unpacked
 from retail_dataset.text import LONGEST_LINE
 
 from tools.samples import EXPECTED, SAMPLES
@@ -47,15 +48,21 @@ def test_an_open_quote_swallows_no_record() -> None:
     assert len(records(b'order_id,amount\n1,"' + b"2\n" * LONGEST_LINE + b'"\n')) == LONGEST_LINE + 1
 
 
-@given(st.lists(st.tuples(st.text("ab1 ", min_size=1), st.text('a,;"\n ü', max_size=9)), min_size=1, max_size=9))
+@given(st.lists(st.tuples(st.text("ab1", min_size=1), st.text('a,;"\n ü', max_size=9)), min_size=1, max_size=9))
 def test_what_a_writer_of_csv_writes_is_read(rows: list[tuple[str, str]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([("order_id", "amount"), *rows])
-    table = read_table(io.BufferedReader(io.BytesIO(text.getvalue().encode())), Rules())
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\r\n").writerows([("order_id", "amount"), *rows])
+    table = read_table(io.BufferedReader(io.BytesIO(written.getvalue().encode())), Rules())
     assert table is not None
-    # Fields of nothing but spaces are no record.
-    wanted = [list(row) for row in rows if "".join(row).strip(" ,")]
-    assert [table.layout.fields(record.text) for record in table.records()] == wanted
+    assert [table.layout.fields(record.text) for record in table.records()] == [list(row) for row in rows]
+
+
+@given(st.lists(st.text('a"', max_size=5), max_size=9), st.sampled_from(["\n", "\r\n", "\r"]), st.integers(1, 9))
+def test_an_odd_number_of_quotes_in_a_line_is_seen(lines: list[str], end: str, chunk: int) -> None:
+    stream = unpacked(io.BytesIO(end.join(lines).encode()), "a.csv")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(text, "_CHUNK", chunk)
+        assert text.may_have_line_breaks(stream) == any(line.count('"') % 2 for line in lines)
 
 
 def test_header_names_match_however_they_are_written() -> None:

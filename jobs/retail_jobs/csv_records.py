@@ -361,13 +361,18 @@ def _read_lines(spark: SparkSession, group: Group, files: list[FileInfo]) -> Dat
     if group.folder:
         records = spark.read.schema("raw string, source string, row bigint").parquet(group.folder)
         return records.select("raw", "source", F.lit(0).cast("bigint").alias("block"), "row")
+    # What is kept of a long line is cut at once, or each step would copy all of it.
+    line = F.when(F.octet_length("value") > LONGEST_LINE, F.left("value", F.lit(LONGEST_LINE + 1))).otherwise(
+        F.col("value")
+    )
     # Not `_metadata`, whose six fields Spark puts together for every line, whichever are asked for.
-    return _read_text(spark, files).select(
-        _decoded().alias("raw"),
+    lines = _read_text(spark, files).select(
+        line.alias("value"),
         F.input_file_name().alias("source"),
         F.input_file_block_start().alias("block"),
         F.monotonically_increasing_id().alias("row"),
     )
+    return lines.select(_decoded().alias("raw"), "source", "block", "row")
 
 
 def _literal(path: str) -> str:

@@ -332,13 +332,13 @@ def test_no_reader_fails_or_finds_half_of_a_start_while_windows_are_published(sh
         value = Value(1, Decimal(1))
         job._close({Key(start, product): value for start in starts for product in products}, batch)
 
-    def look(read: Callable[[], list[datetime]]) -> int:
-        reads, known = 0, 0
+    def look(reader: int, read: Callable[[], list[datetime]]) -> None:
+        known = 0
         while not stop.is_set():
             counts = Counter(read())
             assert set(counts.values()) == {len(products)} and len(counts) >= known
-            reads, known = reads + 1, len(counts)
-        return reads
+            known = len(counts)
+            reads[reader] += 1
 
     def read_arrow() -> list[datetime]:
         starts: list[datetime] = ds.dataset(folder).to_table(["window_start"])["window_start"].to_pylist()
@@ -348,16 +348,19 @@ def test_no_reader_fails_or_finds_half_of_a_start_while_windows_are_published(sh
         return [row[0] for row in shop.spark.read.parquet(job.output).select("window_start").collect()]
 
     publish(0)
+    reads = [0, 0, 0]
     with ThreadPoolExecutor() as pool:
-        readers = [pool.submit(look, read) for read in (read_arrow, read_arrow, read_spark)]
+        readers = [pool.submit(look, *one) for one in enumerate((read_arrow, read_arrow, read_spark))]
         try:
-            for batch in range(1, 60):
+            for batch in range(1, 600):
                 publish(batch)
                 time.sleep(0.3)
+                if any(reader.done() for reader in readers) or (sum(reads) >= 500 and reads[-1] >= 20 and batch >= 50):
+                    break
         finally:
             stop.set()
-    assert sum(reader.result() for reader in readers) >= 500
-    assert readers[-1].result() >= 20
+    assert [reader.result() for reader in readers] == [None] * 3  # none has failed
+    assert sum(reads) >= 500 and reads[-1] >= 20
 
 
 def test_a_broker_that_does_not_answer_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

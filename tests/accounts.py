@@ -57,7 +57,13 @@ class Person:
         subprocess.run(["chown", "--recursive", "--no-dereference", f"{self.name}:{self.name}", folder], check=True)
 
     def run(
-        self, *command: str, cwd: Path, variables: dict[str, str], timeout: float, interrupt_at: str = ""
+        self,
+        *command: str,
+        cwd: Path,
+        variables: dict[str, str],
+        timeout: float,
+        interrupt_at: str = "",
+        inside: tuple[str, ...] = (),
     ) -> Result:
         """Run a command as this user would, in a terminal, and type the password whenever sudo asks for it.
 
@@ -67,9 +73,10 @@ class Person:
             variables: Variables of the environment that differ.
             timeout: Seconds that it may take.
             interrupt_at: Press Ctrl-C when this is printed.
+            inside: Words of root's to put before, that change what the command finds.
         """
         started, seen, asked = time.monotonic(), io.StringIO(), 0
-        program, *arguments = [*self.prefix, *command]
+        program, *arguments = [*inside, *self.prefix, *command]
         child = pexpect.spawn(
             program, arguments, cwd=str(cwd), env=self.environment | variables, timeout=timeout,
             encoding="utf-8", codec_errors="replace", dimensions=(50, WIDTH), echo=False,

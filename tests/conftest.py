@@ -56,14 +56,34 @@ class Cluster:
         )
         return expect_success(command, result) if check else result
 
+    def shell(self, command: str, hosts: Path, packages: Path) -> Result:
+        """Run a shell command in the checkout, in a terminal.
+
+        Args:
+            command: The command.
+            hosts: What is /etc/hosts for this command alone.
+            packages: Folder of Python packages that the user has beside those of the checkout.
+        """
+        inside = ("unshare", "--mount", "bash", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts))
+        variables = {"INVENTORY": str(self.lab.inventory.relative_to(self.checkout))}
+        variables["PATH"] = f"{self.checkout}/.venv/bin:{self.user.environment['PATH']}"
+        variables["PYTHONPATH"] = str(packages)
+        words = ("bash", "-c", command)
+        done = self.user.run(*words, cwd=self.checkout, variables=variables, timeout=300, inside=inside)
+        return expect_success(words, done)
+
     def python(self, *words: str) -> Result:
         """Run a module of the checkout, as the user."""
         return run(*self.user.prefix, str(self.checkout / ".venv/bin/python"), "-m", *words, cwd=self.checkout)
 
+    def ssh_words(self, *words: str) -> list[str]:
+        """The words of a command that goes to a host by ssh, as the lab's user."""
+        config = str(self.checkout / ".lab" / self.lab.name / "ssh_config")
+        return [*self.user.prefix, "ssh", "-F", config, *words]
+
     def ssh(self, host: str, command: str, check: bool = True, timeout: float = 240) -> Result:
         """Run a shell command on a host as its ordinary user, who may use sudo."""
-        config = str(self.checkout / ".lab" / self.lab.name / "ssh_config")
-        return run(*self.user.prefix, "ssh", "-F", config, host, command, check=check, timeout=timeout)
+        return run(*self.ssh_words(host, command), check=check, timeout=timeout)
 
     def show(self, host: str, unit: str, property: str) -> str:
         """Return a property of a unit."""

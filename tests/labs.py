@@ -112,8 +112,13 @@ def link_cache(checkout: Path) -> None:
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
         os.chown(folder, owner.st_uid, owner.st_gid)
     for tree in (path for path in source.glob("base-*") if path.is_dir() and path.suffix != ".part"):
-        link = ["--link"] if tree.stat().st_dev == target.stat().st_dev else []
-        subprocess.run(["cp", "--archive", *link, tree, target], check=True)
+        link_tree(tree, target / tree.name)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Copy a folder that nobody changes, as hard links where that can be."""
+    link = ["--link"] if source.stat().st_dev == target.parent.stat().st_dev else []
+    subprocess.run(["cp", "--archive", *link, source, target], check=True)
 
 
 def _link(source: str, target: str) -> None:

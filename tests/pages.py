@@ -26,7 +26,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.conftest import Cluster, Result, run
+from tests.conftest import Cluster
 from tests.labs import ROOT, TestLab
 
 PROMPTS = {"console": ("$ ", "> "), "pycon": (">>> ", "... ")}
@@ -124,13 +124,14 @@ class Shell:
         self._process.wait()
 
 
-def run_page(cluster: Cluster, page: Path, hosts: Path) -> None:
+def run_page(cluster: Cluster, page: Path, hosts: Path, packages: Path) -> None:
     """Do all that a page says, from its first line to its last.
 
     Args:
         cluster: the lab.
         page: the page.
         hosts: what the user's own machine has as /etc/hosts; commands may change it.
+        packages: folder of Python packages that the user has there.
 
     Raises:
         AssertionError: a command failed, or printed something else than the page shows.
@@ -141,13 +142,12 @@ def run_page(cluster: Cluster, page: Path, hosts: Path) -> None:
             continue
         for step in block.steps:
             command = _translate(cluster.lab, step.command)
-            done = _run_here(cluster, command, hosts) if block.host == "here" else cluster.ssh(block.host, command)
+            done = cluster.shell(command, hosts, packages) if block.host == "here" else cluster.ssh(block.host, command)
             Step(step.line, command, _translate(cluster.lab, step.shown)).check(done.output)
 
 
 def _type_into_pyspark(cluster: Cluster, block: Block) -> None:
-    config = ROOT / ".lab" / cluster.lab.name / "ssh_config"
-    shell = Shell(["ssh", "-F", str(config), "-tt", block.host, "pyspark"], PROMPTS[block.language][0])
+    shell = Shell(cluster.ssh_words("-tt", block.host, "pyspark"), PROMPTS[block.language][0])
     try:
         shell.wait()
         for step in block.steps:
@@ -155,13 +155,6 @@ def _type_into_pyspark(cluster: Cluster, block: Block) -> None:
             step.check(shell.wait())
     finally:
         shell.close()
-
-
-def _run_here(cluster: Cluster, command: str, hosts: Path) -> Result:
-    """Run a command on this machine, for which alone /etc/hosts is another file."""
-    tools = {"INVENTORY": str(cluster.lab.inventory), "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"}
-    script = 'mount --bind "$0" /etc/hosts && eval "$1"'
-    return run("unshare", "--mount", "bash", "-c", script, str(hosts), command, env={**os.environ, **tools})
 
 
 def _translate(lab: TestLab, text: str) -> str:

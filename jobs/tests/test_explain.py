@@ -45,7 +45,7 @@ def storage(spark: SparkSession) -> Storage:
     given = spark._jsc.hadoopConfiguration()
     given.set("ipc.client.connect.max.retries", "0")
     given.set("dfs.client.retry.window.base", "10")
-    return Storage(spark)
+    return Storage()
 
 
 @pytest.mark.parametrize(("error", "heals"), [(JobError("Do this."), False), (TemporaryError("Wait."), True)])
@@ -56,10 +56,10 @@ def test_a_sentence_of_the_job_stays_as_it_is(error: JobError, heals: bool) -> N
 
 def test_settings_are_named_as_the_variables_that_they_are() -> None:
     with pytest.raises(ValidationError) as caught:
-        Settings.model_validate({"trigger_seconds": "soon", "state_partitions": 0})
+        Settings.model_validate({"trigger_seconds": "soon", "max_orders": 0})
     said = explain(caught.value)
     assert "TRIGGER_SECONDS=soon: Input should be a valid number" in said.sentence
-    assert "STATE_PARTITIONS=0: Input should be greater than 0" in said.sentence
+    assert "MAX_ORDERS=0: Input should be greater than 0" in said.sentence
     assert "\n" not in str(said) and said.exit_code == 2
 
 

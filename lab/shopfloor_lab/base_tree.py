@@ -20,9 +20,9 @@ from .progress import Progress
 SUITE = "bookworm"
 # What the hosts have beside a minimal Debian. acl: Ansible needs it to become a user who is not root.
 PACKAGES = (
-    "acl", "ca-certificates", "curl", "dbus", "iproute2", "iputils-ping", "less", "libpam-systemd", "libsnappy1v5",
-    "nano", "netbase", "nftables", "nginx-light", "openjdk-17-jre-headless", "openssh-server", "procps", "python3",
-    "python3-apt", "rsync", "sudo", "systemd", "systemd-sysv", "zstd",
+    "acl", "ca-certificates", "curl", "dbus", "haproxy", "iproute2", "iputils-ping", "less", "libpam-systemd",
+    "libsnappy1v5", "nano", "netbase", "nftables", "nginx-light", "openjdk-17-jre-headless", "openssh-server", "procps",
+    "python3", "python3-apt", "rsync", "sudo", "systemd", "systemd-sysv", "zstd",
 )  # fmt: skip
 _SUITES = {SUITE, f"{SUITE}-updates", f"{SUITE}-security", f"{SUITE}/updates"}
 _LOCAL_AUTHORITIES = Path("/usr/local/share/ca-certificates")

@@ -35,8 +35,8 @@ find "$tree/usr/share/doc" -mindepth 1 -type d -empty -delete
 echo 'LANG=C.UTF-8' > "$tree/etc/default/locale"
 
 chroot "$tree" systemctl --quiet enable systemd-networkd.service
-# nginx waits for its configuration. Hosts do not fetch packages on their own: that would hold apt's lock under a deployment.
-for unit in nginx.service apt-daily.timer apt-daily-upgrade.timer; do
+# nginx and HAProxy wait for their configuration. Hosts do not fetch packages on their own: that would hold apt's lock under a deployment.
+for unit in nginx.service haproxy.service apt-daily.timer apt-daily-upgrade.timer; do
     if [ -e "$tree/lib/systemd/system/$unit" ]; then
         chroot "$tree" systemctl --quiet disable "$unit"
     fi

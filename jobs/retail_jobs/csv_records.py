@@ -132,7 +132,7 @@ class _Reader:
         return _Look(file, table.layout, simple=not breaks and not utf_16 and rules.header_line is None)
 
     def find_line_breaks(self, files: list[FileInfo]) -> set[str]:
-        """Of files that the driver did not look through, the URIs of those in which records may go on in the next line."""
+        """URIs of those files in which records may go on in the next line."""
         if not files:
             return set()
         quotes = F.octet_length("value") - F.octet_length(F.replace("value", F.lit('"')))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -261,8 +262,7 @@ class Storage:
     def uri(self, path: str) -> str:
         """The path as Spark's `input_file_name` writes it."""
         if local := _local(path):
-            # Java quotes what is ASCII and illegal.
-            return "file://" + "".join(quote(c, safe="/,;:$&+=@_-!.~'()*") if c.isascii() else c for c in str(local))
+            return "file://" + "".join(map(_quoted, str(local)))
         return str(self._fs(path).makeQualified(self._path(path)).toUri().toString())
 
     @cached_property
@@ -327,6 +327,13 @@ class _HadoopFile(io.RawIOBase):
         if not self.closed:
             self._stream.close()
         super().close()
+
+
+def _quoted(character: str) -> str:
+    """A character as Java has it in a URI: quoted when it is ASCII and illegal, a space or a control."""
+    if character.isascii() or unicodedata.category(character) in ("Zs", "Zl", "Zp", "Cc"):
+        return quote(character, safe="/,;:$&+=@_-!.~'()*")
+    return character
 
 
 def _local(path: str) -> Path | None:

@@ -20,7 +20,7 @@ GROUP_MARKS = {".": ",", ",": "."}
 _EXPONENT = r"([eE][+-]?[0-9]+)?"
 _PLAIN = re.compile(rf"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+){_EXPONENT}")
 # Unicode's currency signs, which Python has no class for.
-CURRENCY = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛₠-⃀꠸﷼"
+CURRENCY = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛₠-⃀꠸﷼\ufe69\uff04\uffe0\uffe1\uffe5\uffe6"
 _NUMBERS = {
     decimal: re.compile(
         rf"[{CURRENCY}{SPACES}]*[+-]?[{CURRENCY}{SPACES}]*"

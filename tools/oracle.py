@@ -51,6 +51,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 PRODUCTS = "products.csv"
 LONGEST_LINE = 16_384  # bytes
 SPACES = " \t\u00a0\u2009\u202f"
+CURRENCY = "".join(filter(lambda sign: unicodedata.category(sign) == "Sc", map(chr, range(sys.maxunicode))))
 # Spark's letters for dates, the longest first, and Python's.
 DATE_LETTERS = {
     "yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%m", "dd": "%d", "d": "%d",
@@ -410,13 +411,13 @@ def _pattern_moment(text: str, pattern: str) -> datetime | None:
 
 def _number(text: str, decimal: str) -> str:
     """A number as SQL reads it; what its rule does not read is made unreadable."""
-    bare = "".join(character for character in text if unicodedata.category(character) != "Sc").strip(SPACES)
     point, group = (r"[.]", ",") if decimal == "." else (",", "[.]")
     groups = "|".join(rf"\d{{1,3}}(?:{mark}\d{{3}})+" for mark in (group, f"[{SPACES}]"))
-    form = rf"[+-]?[{SPACES}]*(?:\d+|{groups})?(?:{point}\d*)?(?:[eE][+-]?\d+)?"
-    if not re.fullmatch(form, bare, re.ASCII):
-        return text if not bare else f"no number: {text}"
-    return re.sub(f"{group}|[{SPACES}]", "", bare).replace(",", ".")
+    beside = f"[{SPACES}{CURRENCY}]*"
+    form = rf"{beside}[+-]?{beside}(?:\d+|{groups})?(?:{point}\d*)?(?:[eE][+-]?\d+)?{beside}"
+    if not re.fullmatch(form, text, re.ASCII):
+        return f"no number: {text}"
+    return re.sub(f"{group}|[{SPACES}{CURRENCY}]", "", text).replace(",", ".")
 
 
 def _insert(database: duckdb.DuckDBPyConnection, file: str, rows: Iterable[list[object]]) -> None:

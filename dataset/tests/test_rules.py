@@ -53,6 +53,8 @@ def test_the_digest_is_that_of_what_is_said() -> None:
         ('[[files]]\ndecimal = ","', r"match in \[files\]"),
         ('decimal = ";"', "decimal: input should be '.' or ','"),
         ('dates = ["M/d/YYYY"]', "has 'YYYY'"),
+        # Spark writes days of the week, but does not read them.
+        ('dates = ["EEE, d MMM yyyy"]', "has 'EEE'"),
         ('dates = ["HH:mm"]', "needs a year, a month and a day"),
         ('time_zone = "Europe/Londres"', "there is no time zone"),
         ("header_line = 0", "header_line"),

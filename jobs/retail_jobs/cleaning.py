@@ -7,6 +7,7 @@ record without reasons is clean, every other one goes to the quarantine. Nothing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -58,15 +59,14 @@ QUARANTINE_SCHEMA = (
     "run_id string, quarantined_at timestamp"
 )
 
-AROUND_NUMBERS = {
-    decimal: rf"[{CURRENCY}]|(?<![0-9.,])[{SPACES}]|[{SPACES}](?![0-9.,])|"
-    + "|".join(
-        rf"(?<=(?<![0-9.,{SPACES}])[0-9]{{1,3}}|[{mark}][0-9]{{3}})[{mark}](?=[0-9]{{3}}(?![0-9]))"
-        for mark in (group, SPACES)
-    )
+NUMBERS = {
+    decimal: rf"^[{CURRENCY}{SPACES}]*[+-]?[{CURRENCY}{SPACES}]*"
+    rf"([0-9]+|[0-9]{{1,3}}(([{group}][0-9]{{3}})+|([{SPACES}][0-9]{{3}})+))?"
+    rf"([{decimal}][0-9]*)?([eE][+-]?[0-9]+)?[{CURRENCY}{SPACES}]*\z"
     for decimal, group in GROUP_MARKS.items()
 }
-"""Decimal mark: currency signs, spaces around a number, and group marks before three digits each, for Java."""
+"""Decimal mark: what a number may look like, for Java."""
+BESIDE_DIGITS = SPACES + "".join(chr(code) for code in range(0x110000) if re.match(f"[{CURRENCY}]", chr(code)))
 
 TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)? ?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
 
@@ -86,18 +86,21 @@ def canonical_fields(
 
 
 def bare_number(text: Column, decimal: str = ".") -> Column:
-    """A number without currency signs, spaces and group marks, as far as these stand where they may.
+    """A number with a decimal point and nothing around it, null when it is none.
 
-    What is no number stays none, and can still not be cast.
+    Args:
+        text: as it stands in the file.
+        decimal: the decimal mark there.
     """
-    return F.regexp_replace(text, AROUND_NUMBERS[decimal], "")
+    # Not regexp_replace, whose code is so long that Java would not compile the method around it.
+    bare = F.translate(text, decimal + GROUP_MARKS[decimal] + BESIDE_DIGITS, ".")
+    return F.when(text.rlike(NUMBERS[decimal]), bare)
 
 
 def canonical_number(text: Column, decimal: str) -> Column:
     """A number of a decimal mark in canonical form; one that others than its rule would read is made unreadable."""
     bare = bare_number(text, decimal)
-    by_rule = F.when(~bare.contains(GROUP_MARKS[decimal]), F.replace(bare, F.lit(decimal), F.lit(".")))
-    readable = F.when(by_rule.try_cast(PRICE).isNotNull(), by_rule)
+    readable = F.when(bare.try_cast(PRICE).isNotNull(), bare)
     elsewhere = F.coalesce(text.try_cast(PRICE), bare_number(text).try_cast(PRICE))
     return F.coalesce(readable, F.when(elsewhere.isNotNull(), F.concat(F.lit(REFUSED), text)), text)
 

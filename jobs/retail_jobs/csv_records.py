@@ -35,7 +35,7 @@ NUL, MASK = "\0", "\ufdd0"
 # A line with a quote and more separators than this, in quotes or not, is malformed.
 MOST_FIELDS = 256
 PLAIN, QUOTED, CROWDED, LONG = "plain", "quoted", "crowded", "long"
-# Bytes. A smaller file is looked at by the driver from end to end, which takes less than a job of Spark.
+# Bytes. A smaller file of HDFS is looked at by the driver from end to end, which takes less than a job of Spark.
 SMALL = 4 << 20
 # Characters of records that are written into one file.
 CHUNK = 64 << 20
@@ -80,7 +80,8 @@ def read_headers(
     """
     reader = _Reader(spark, storage, dataset, root.removeprefix("file:") + "/")
     looks = [reader.look(file) for file in files]
-    with_breaks = reader.find_line_breaks([look.file for look in looks if look.simple and look.file.length > SMALL])
+    large = [look.file for look in looks if look.simple and not _is_looked_through(look.file)]
+    with_breaks = reader.find_line_breaks(large)
     members: dict[tuple[Layout | None, bool], list[FileInfo]] = defaultdict(list)
     for look in looks:
         if look.layout or look.damaged:
@@ -114,7 +115,7 @@ class _Reader:
     root: str
 
     def look(self, file: FileInfo) -> _Look:
-        """Look at a file, at a small or packed one from end to end."""
+        """Look at a file, at most from end to end."""
         rules = self._rules(file)
         try:
             with self._open(file) as stream:
@@ -122,7 +123,7 @@ class _Reader:
             if table is None:
                 return _Look(file, None, simple=True)
             breaks = False
-            if file.length <= SMALL or file.name.lower().endswith(".gz"):
+            if _is_looked_through(file):
                 with self._open(file) as stream:
                     breaks = plain_text.may_have_line_breaks(stream)
         except (DataSetError, *DAMAGE):
@@ -131,8 +132,7 @@ class _Reader:
         return _Look(file, table.layout, simple=not breaks and not utf_16 and rules.header_line is None)
 
     def find_line_breaks(self, files: list[FileInfo]) -> set[str]:
-        """Of large files, the URIs of those in which records may go on in the next line."""
-        files = [file for file in files if not file.name.lower().endswith(".gz")]
+        """URIs of those files in which records may go on in the next line."""
         if not files:
             return set()
         quotes = F.octet_length("value") - F.octet_length(F.replace("value", F.lit('"')))
@@ -163,6 +163,11 @@ class _Reader:
 
     def _open(self, file: FileInfo) -> io.BufferedReader:
         return unpacked(self.storage.open(file.path), file.name)
+
+
+def _is_looked_through(file: FileInfo) -> bool:
+    """Whether the driver looks at a file from end to end: it is at hand, small, or may be damaged."""
+    return file.path.startswith("file:") or file.length <= SMALL or file.name.lower().endswith(".gz")
 
 
 def _chunks(records: Iterator[tuple[str, str, int]]) -> Iterator[list[tuple[str, str, int]]]:
@@ -372,7 +377,8 @@ def _read_lines(spark: SparkSession, group: Group, files: list[FileInfo]) -> Dat
         F.input_file_block_start().alias("block"),
         F.monotonically_increasing_id().alias("row"),
     )
-    return lines.select(_decoded().alias("raw"), "source", "block", "row")
+    # No line is null, but Spark would ask at every step.
+    return lines.select(F.coalesce(_decoded(), F.lit("")).alias("raw"), "source", "block", "row")
 
 
 def _literal(path: str) -> str:

@@ -264,3 +264,18 @@ def test_an_empty_folder_is_a_sentence_that_says_what_to_do(shop: Shop) -> None:
         shop.run()
     report = json.loads((shop.root / "csv" / "last_run.json").read_text())
     assert report["result"] == "failed"
+
+
+def test_a_catalogue_without_its_column_is_refused_and_what_was_published_stays(shop: Shop) -> None:
+    shop.add("a.csv", HEADER + "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")
+    shop.add("products.csv", "product,category\nTea,Drinks\n")
+    shop.run()
+    rows = shop.rows()
+    shop.add("b.csv", HEADER + "2,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")
+    shop.add("products.csv", "id,category\nTea,Drinks\n")
+    with pytest.raises(JobError, match=r"products\.csv has no column product or item"):
+        shop.run()
+    assert shop.rows() == rows
+    shop.add("dataset.toml", '[products]\nproduct = "id"\n')
+    shop.run()
+    assert [(row["category"], row["revenue"]) for row in shop.rows()] == [("Drinks", "2.00")]

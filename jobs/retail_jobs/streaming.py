@@ -53,6 +53,8 @@ SPARK = {
     "spark.sql.streaming.minBatchesToRetain": "20",
     # A file beside each file of the checkpoint; HDFS has checksums of its own.
     "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
+    # The history server drops from an event log what is about jobs that are over, but for these.
+    "spark.eventLog.excludedPatterns": "org.apache.spark.sql.streaming.StreamingQueryListener$QueryProgressEvent",
     # What the driver keeps of the past for its UI.
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",

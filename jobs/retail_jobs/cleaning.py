@@ -99,9 +99,9 @@ def bare_number(text: Column, decimal: str = ".") -> Column:
 
 def canonical_number(text: Column, decimal: str) -> Column:
     """A number of a decimal mark in canonical form; one that others than its rule would read is made unreadable."""
-    bare = bare_number(text, decimal)
-    readable = F.when(bare.try_cast(PRICE).isNotNull(), bare)
-    elsewhere = F.coalesce(text.try_cast(PRICE), bare_number(text).try_cast(PRICE))
+    bare, any_number = bare_number(text, decimal), "decimal(38,6)"
+    readable = F.when(bare.try_cast(any_number).isNotNull(), bare)
+    elsewhere = F.coalesce(text.try_cast(any_number), bare_number(text).try_cast(any_number))
     return F.coalesce(readable, F.when(elsewhere.isNotNull(), F.concat(F.lit(REFUSED), text)), text)
 
 

@@ -68,7 +68,7 @@ NUMBERS = {
 """Decimal mark: what a number may look like, for Java."""
 BESIDE_DIGITS = SPACES + "".join(chr(code) for code in range(0x110000) if re.match(f"[{CURRENCY}]", chr(code)))
 
-TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)? ?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
+TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?( ?([Zz]|[+-]\d{2}(:?\d{2})?))?)?$"
 
 
 def canonical_fields(

@@ -165,7 +165,7 @@ def ours(folder: Path) -> dict[str, float]:
 
     def batch() -> None:
         before = task_seconds(spark)
-        Batch(settings, lambda: spark).run()
+        Batch(settings, lambda _: spark).run()
         tasks.append(task_seconds(spark) - before)
 
     seconds = best(batch, out)

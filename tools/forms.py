@@ -86,11 +86,13 @@ FORMS = {
     "times of London, where days begin in another hour": Form(
         {
             "london.csv": b"order_id,timestamp,product,amount\n1,2024-07-01 00:30,Tea,1\n2,2024-01-01 00:30,Tea,2\n"
-            b"3,2024-07-01T00:30Z,Tea,3\n4,2024-06-30T23:30:00Z,Tea,4\n5,20240701,Tea,5\n6,2024-03-31 01:30,Tea,6\n"
+            b"3,2024-07-01T00:30:00Z,Tea,3\n4,2024-06-30T23:30:00Z,Tea,4\n5,20240701,Tea,5\n6,2024-03-31 01:30,Tea,6\n"
+            b"7,2024-07-01T00:30Z,Tea,7\n"
         },
         'time_zone = "Europe/London"',
         ("2024-07-01|1|Tea|-|1", "2024-01-01|2|Tea|-|2", "2024-07-01|3|Tea|-|3", "2024-07-01|4|Tea|-|4",
          "2024-07-01|5|Tea|-|5", "2024-03-31|6|Tea|-|6"),
+        ("unreadable_date",),
     ),
     "packed, in sub-folders": Form(
         {

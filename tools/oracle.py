@@ -57,7 +57,7 @@ DATE_LETTERS = {
     "yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%m", "dd": "%d", "d": "%d",
     "HH": "%H", "H": "%H", "hh": "%I", "h": "%I", "mm": "%M", "m": "%M", "ss": "%S", "s": "%S", "a": "%p",
 }  # fmt: skip
-ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?( ?([Zz]|[+-]\d\d(:?\d\d)?))?)?|\d{8}", re.ASCII)
+ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.]\d{1,9})?( ?([Zz]|[+-]\d\d(:?\d\d)?))?)?)?|\d{8}", re.ASCII)
 
 codecs.register_error("undefined", lambda error: (chr(error.object[error.start]), error.start + 1))  # type: ignore[attr-defined]
 
@@ -74,7 +74,7 @@ CREATE MACRO to_time(value) AS CASE
     WHEN regexp_matches(value, ':\d{2}([.]\d+)?$') AND NOT regexp_matches(value, '[+-]\d{2}:\d{2}$')
         THEN TRY_CAST(value AS TIMESTAMP)
     -- A cast to TIMESTAMP would forget the zone.
-    WHEN regexp_matches(value, ':\d{2}([.]\d+)? ?(Z|[+-]\d{2}(:?\d{2})?)$')
+    WHEN regexp_matches(value, ':\d{2}:\d{2}([.]\d+)? ?(Z|[+-]\d{2}(:?\d{2})?)$')
         THEN make_timestamp(epoch_us(TRY_CAST(value AS TIMESTAMPTZ)))
     END;
 CREATE MACRO to_number(value) AS

@@ -68,7 +68,7 @@ NUMBERS = {
 """Decimal mark: what a number may look like, for Java."""
 BESIDE_DIGITS = SPACES + "".join(chr(code) for code in range(0x110000) if re.match(f"[{CURRENCY}]", chr(code)))
 
-TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)? ?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
+TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?( ?([Zz]|[+-]\d{2}(:?\d{2})?))?)?$"
 
 
 def canonical_fields(
@@ -99,9 +99,9 @@ def bare_number(text: Column, decimal: str = ".") -> Column:
 
 def canonical_number(text: Column, decimal: str) -> Column:
     """A number of a decimal mark in canonical form; one that others than its rule would read is made unreadable."""
-    bare = bare_number(text, decimal)
-    readable = F.when(bare.try_cast(PRICE).isNotNull(), bare)
-    elsewhere = F.coalesce(text.try_cast(PRICE), bare_number(text).try_cast(PRICE))
+    bare, any_number = bare_number(text, decimal), "decimal(38,6)"
+    readable = F.when(bare.try_cast(any_number).isNotNull(), bare)
+    elsewhere = F.coalesce(text.try_cast(any_number), bare_number(text).try_cast(any_number))
     return F.coalesce(readable, F.when(elsewhere.isNotNull(), F.concat(F.lit(REFUSED), text)), text)
 
 

@@ -231,7 +231,10 @@ def parse_lines(lines: DataFrame, layout: Layout | None) -> DataFrame:
     """
     carried = [name for name in lines.columns if name != "raw"]
     if layout and layout.known:
-        lines = lines.where(~F.col("raw").isin(layout.line, f"\ufeff{layout.line}"))
+        # Of a long one as much as there is of a long line.
+        whole = len(layout.line.encode("utf-8", "replace")) <= LONGEST_LINE
+        header = layout.line if whole else layout.line[: LONGEST_LINE + 1]
+        lines = lines.where(~F.col("raw").isin(header, f"\ufeff{header}"))
     if layout:
         lines = lines.where(F.ltrim("raw", F.lit(f" {layout.separator}")) != "")
     if layout is None or layout.missing:

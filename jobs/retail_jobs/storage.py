@@ -8,6 +8,7 @@ import shutil
 import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +78,12 @@ class Storage:
     def _list(self, folder: str) -> list[tuple[FileInfo, bool]]:
         """What a folder holds, and whether each is a folder."""
         if local := _local(folder):
-            return [(_local_info(child), child.is_dir()) for child in local.iterdir() if child.exists()]
+            found = []
+            for child in local.iterdir():
+                # One that goes after it was listed is not there any more.
+                with suppress(FileNotFoundError):
+                    found.append((_local_info(child), child.is_dir()))
+            return found
         # Not listFiles, which asks for block locations, too.
         return [
             (_info(f"{folder}/{status.getPath().getName()}", status), status.isDirectory())

@@ -35,7 +35,7 @@ class Shop:
         )
 
     def run(self, full_refresh: bool = False) -> dict[str, Any]:
-        return Batch(self.settings(), lambda: self.spark, full_refresh).run().model_dump()
+        return Batch(self.settings(), lambda _: self.spark, full_refresh).run().model_dump()
 
     def rows(self) -> list[dict[str, str]]:
         with (self.root / "csv" / "analysis_csv" / "daily_revenue.csv").open() as file:
@@ -171,7 +171,7 @@ def test_a_mended_file_counts_after_a_run_that_failed_and_was_taken_away(shop: S
     shop.run()
     shop.add("b.csv", HEADER + "2,2025-09-01,S1,Bonn,Tea,1,2.00,2.00\n")
 
-    def fails() -> SparkSession:
+    def fails(_: bool) -> SparkSession:
         raise JobError("no session")
 
     with pytest.raises(JobError, match="no session"):
@@ -193,7 +193,7 @@ def test_a_replacement_of_equal_length_is_read(shop: Shop) -> None:
 
 
 def test_a_run_with_nothing_new_needs_no_spark(shop: Shop) -> None:
-    def fails() -> SparkSession:
+    def fails(_: bool) -> SparkSession:
         raise AssertionError("a session was opened")
 
     shop.add("a.csv", HEADER + "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")

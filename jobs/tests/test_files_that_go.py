@@ -83,7 +83,7 @@ class Shop:
         (self.input / name).write_text(HEADER + rows)
 
     def run(self, forget: str = "", changes: int = 1_000_000) -> Report:
-        batch = Batch(self.settings(forget), lambda: self.spark)
+        batch = Batch(self.settings(forget), lambda _: self.spark)
         batch.storage = FailingStorage(changes)
         return batch.run()
 
@@ -195,7 +195,7 @@ class Dying(Storage):
         if name not in self.snapshots(folder):
             os.kill(os.getpid(), signal.SIGKILL)
 
-batch = Batch(Settings(), lambda: sys.exit("no session is needed"))
+batch = Batch(Settings(), lambda _: sys.exit("no session is needed"))
 batch.storage = Dying()
 batch.run()
 """

@@ -47,7 +47,7 @@ def test_the_batch_on_hdfs_says_what_the_oracle_says(spark: SparkSession, hdfs: 
             csv_path=tmp_path / "csv",
             forget=forget,
         )
-        report = Batch(settings, lambda: spark).run()
+        report = Batch(settings, lambda _: spark).run()
         with (tmp_path / "csv" / "daily_revenue.csv").open() as file:
             assert compare(daily_revenue(tmp_path / "input"), list(csv.DictReader(file))) == []
         return report

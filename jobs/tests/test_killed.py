@@ -81,13 +81,13 @@ def test_a_killed_run_is_repeated_to_the_same_result(spark: SparkSession, tmp_pa
         lock = shop.output / ".state" / "batch" / "lock.json"
         os.utime(lock, (0, 0))
         with pytest.raises(JobError, match="another batch run"):
-            Batch(shop.settings, lambda: spark).run()
+            Batch(shop.settings, lambda _: spark).run()
         assert driver.poll() is None
-    report = Batch(shop.settings, lambda: spark).run()
+    report = Batch(shop.settings, lambda _: spark).run()
     assert report.result == "published" and report.rows_read == report.clean + report.quarantined > 0
     assert shop.differences() == []
     assert not list((shop.output / ".state" / "batch" / "staging").iterdir())
-    assert Batch(shop.settings, lambda: spark).run().result == "nothing new"
+    assert Batch(shop.settings, lambda _: spark).run().result == "nothing new"
 
 
 def test_another_process_with_the_number_of_a_dead_one_does_not_hold_its_lock(tmp_path: Path) -> None:

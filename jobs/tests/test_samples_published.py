@@ -30,7 +30,7 @@ def test_a_sample_is_published_exactly(spark: SparkSession, tmp_path: Path, samp
         output_path=str(tmp_path / "output"),
         csv_path=tmp_path / "csv",
     )
-    report = Batch(settings, lambda: spark).run()
+    report = Batch(settings, lambda _: spark).run()
     daily, by_store = read(tmp_path / "csv" / "daily_revenue.csv"), read(tmp_path / "csv" / "revenue_by_store.csv")
     published = {
         "rows": report.rows_read,

@@ -45,7 +45,7 @@ class Settings(ReportSettings):
     trigger_seconds: float = Field(default=5, gt=0)
     """Time from the beginning of a micro-batch to that of the next one."""
     watermark: str = "15 minutes"
-    max_offsets_per_trigger: int = Field(default=200_000, gt=0)
+    max_offsets_per_trigger: int = Field(default=400_000, gt=0)
     max_orders: int = Field(default=10_000_000, gt=0)
     """Orders that streaming remembers at most, 24 bytes of the driver's memory each."""
     max_products: int = Field(default=20_000, gt=0)

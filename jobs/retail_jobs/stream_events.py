@@ -10,7 +10,7 @@ from retail_jobs import cleaning
 # Clocks differ by seconds; an event from further ahead would drag the watermark past everybody else's.
 FUTURE = "interval 10 minutes"
 # Bytes of text that the driver takes of an event at once; longer ones are fetched when they are few enough.
-SHORT = 1_000
+SHORT = 400
 
 
 def read_records(messages: DataFrame) -> DataFrame:

@@ -17,6 +17,11 @@ log = logging.getLogger(__name__)
 MOST_QUARANTINED = 0.1
 """Share of the rows in the quarantine above which a run is not a success."""
 
+RUNS = "runs.jsonl"
+"""The last runs, a line each, the oldest first."""
+
+MOST_RUNS = 50
+
 
 def now() -> str:
     """The time in UTC, ISO-8601."""
@@ -77,8 +82,12 @@ class Report(BaseModel):
             self.result = "published" if self.publication else "nothing new"
 
     def save(self, file: Path) -> None:
-        """Write the report; readers see the old one or the new one."""
+        """Write the report, and add it to the list of runs beside it; readers see the old ones or the new ones."""
         replace_file(file, self.model_dump_json(indent=2) + "\n")
+        runs = file.with_name(RUNS)
+        before = runs.read_text(encoding="utf-8").split("\n")[:-1] if runs.exists() else []
+        line = self.model_dump_json(exclude={"dates_published", "gone"})
+        replace_file(runs, "".join(f"{run}\n" for run in [*before[1 - MOST_RUNS :], line]))
 
 
 def _reasons(files: Iterable[SeenFile]) -> dict[str, int]:

@@ -35,6 +35,7 @@ def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_mapping(SEND_FILE_MAX_AGE_DEFAULT=STATIC_SECONDS)
     app.config.from_mapping(test_config or {})
     settings = app.config.get("SETTINGS") or Settings()
+    app.extensions["settings"] = settings
     app.extensions["sources"] = make_sources(settings)
     app.extensions["answers"] = Answers()
     # The digest in the address lets browsers keep static files for ever, and modules import each other by

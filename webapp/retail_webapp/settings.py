@@ -79,6 +79,15 @@ class Settings(BaseSettings):
     link_namenode: HttpUrl | None = None
     """Address of the NameNode's page."""
 
+    @property
+    def links(self) -> list[tuple[str, HttpUrl | None]]:
+        """Names and addresses of the cluster's other pages."""
+        return [
+            ("Spark master", self.link_spark),
+            ("Spark history", self.link_history),
+            ("NameNode", self.link_namenode),
+        ]
+
     @model_validator(mode="after")
     def _default_paths(self) -> Self:
         for name, path in (HDFS_PATHS if self.use_hdfs else LOCAL_PATHS).items():

@@ -1,6 +1,5 @@
 """The page in a real browser, served by a real gunicorn over real Parquet files."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from retail_webapp import answers
-from retail_webapp.envelope import Answer
+from retail_webapp.envelope import envelope, to_json
 from retail_webapp.filters import Filters
 from retail_webapp.sources.jobs import Jobs, LastRun, units_of
 from retail_webapp.sources.report import Report, State
@@ -20,7 +19,7 @@ from retail_webapp.sources.windows import Window, newest_first
 
 from tests.browser import browser as chromium
 
-from .samples import MILK, MONTH, QUARANTINED, REPORT, SHOWN, SOAP, Publisher, publish_month, write_quarantine
+from .samples import MILK, MONTH, REPORT, SHOWN, SOAP, Publisher, publish_month, write_everything
 from .serving import WEBAPP, serving
 
 OUTPUT = Path(__file__).parent / "output"
@@ -34,6 +33,8 @@ pytestmark = [
 ]
 
 
+CHARTS = ("daily", "products", "categories", "stores", "stream", "closed", "runs")
+
 # On a machine that is busy with something else everything comes, but late.
 expect.set_options(timeout=30_000)
 
@@ -42,9 +43,7 @@ expect.set_options(timeout=30_000)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard that no test changes: a month, a quarantine, a report."""
     home = tmp_path_factory.mktemp("results")
-    publish_month(Publisher(home / "analysis_parquet"))
-    write_quarantine(home / "quarantine/batch/part-1.parquet", *QUARANTINED)
-    (home / "last_run.json").write_text(json.dumps(REPORT))
+    write_everything(home, datetime.now(UTC))
     with serving(home) as address:
         yield address
 
@@ -90,7 +89,7 @@ def test_charts_and_tables_show_without_any_complaint(
     expect(page.locator("#daily tfoot")).to_contain_text("9,007,199,254,741,003.62")
     expect(page.locator("[data-figure=orders]")).to_have_text("14")
     expect(page.locator("#windows .empty")).to_contain_text("no brokers")
-    for panel in ("daily", "products", "categories"):
+    for panel in CHARTS:
         assert drawn_pixels(page, panel) > 100, f"nothing is drawn in {panel}"
     expect(page.locator("#examples li").first).to_be_visible()
     expect(page.locator("#jobs-list li").first).to_be_visible()
@@ -187,11 +186,15 @@ def test_the_quarantine_says_how_many_why_and_shows_examples(server: str, browse
     visit = Visit(browser, 1280, "light")
     page = visit.open(server)
     panel = page.locator("#quarantine")
-    expect(panel.locator(".lead")).to_have_text("3 records: 3 found by the batch, 0 by streaming.")
+    expect(panel.locator(".lead")).to_have_text("5 records: 3 found by the batch, 2 by streaming.")
     expect(panel.locator("tbody tr").first).to_have_text("negative amountbatch2")
-    expect(panel.locator("#examples li")).to_have_count(3)
+    expect(panel.locator("#examples li")).to_have_count(5)
     # Raw text comes from anyone: it must never become part of the page.
-    expect(panel.locator("#examples .raw").nth(1)).to_have_text("<img src=x onerror=alert(1)>")
+    expect(panel.get_by_text("<img src=x onerror=alert(1)>", exact=True)).to_be_visible()
+    panel.locator("[name=reason]").select_option("late")
+    expect(panel.locator("#examples li")).to_have_count(2)
+    expect(panel.locator(".lead")).to_contain_text("2 match the filters.")
+    assert str(page.locator("#records").get_attribute("href")).endswith("/api/quarantine.csv?reason=late")
     assert visit.problems == []
     visit.context.close()
 
@@ -210,7 +213,7 @@ def test_jobs_tell_their_last_run(server: str, browser: Browser) -> None:
 def show(page: Page, address: str, data: answers.Answer) -> None:
     """Give the page an answer about what this machine does not have: systemd, brokers."""
     report = Report("source", State.OK, datetime.now(UTC), None)
-    body = Answer(lambda: (report, ()), lambda: data).respond({})[2]
+    body = to_json({**envelope(report), **data})
     page.unroute(address)
     page.route(address, lambda route: route.fulfill(body=body, content_type="application/json"))
 

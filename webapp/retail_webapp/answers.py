@@ -79,8 +79,11 @@ def add_up(rows: Iterable[Row]) -> Row:
     }
 
 
-def daily(table: pa.Table, filters: Filters) -> Answer:
+def daily(table: pa.Table, filters: Filters, stores: pa.Table | None = None) -> Answer:
     """Revenue by date and category, the newest date first, and the time before for comparison.
+
+    An order of several products counts under each of them, and once in all: so the orders of a date and of all dates
+    come from the result by store, as long as no product or category is asked for.
 
     Many days are put together to weeks or months, so that the answer stays small and the chart readable. Every date of
     the range has a row; without sales its sums are zero.
@@ -92,7 +95,8 @@ def daily(table: pa.Table, filters: Filters) -> Answer:
     first, last = span
     grain = grain_of(first, last)
     chosen = _in_periods(select(table, filters), grain)
-    sums = {row["order_date"]: row for row in group(chosen, "order_date")}
+    orders = _orders_of(stores, filters, grain)
+    sums = {row["order_date"]: {**row, **orders.get(row["order_date"], {})} for row in group(chosen, "order_date")}
     starts = list(_starts(first, last, grain))
     days = [sums.get(start) or {"order_date": start, **add_up([])} for start in reversed(starts)]
     names = {row["category"] for row in _by_revenue(group(chosen, "category"), "category")[:MOST_CATEGORIES]}
@@ -101,7 +105,7 @@ def daily(table: pa.Table, filters: Filters) -> Answer:
         "days": [_shown(row) for row in days],
         "grain": grain,
         "totals": {"days": _count_days(select(table, filters)), **_shown(add_up(sums.values()))},
-        "before": _before(table, filters, first, last, grain),
+        "before": _before(table, filters, first, last, grain, stores),
     }
 
 
@@ -120,27 +124,42 @@ def grain_of(first: date, last: date) -> str:
     return "day" if days <= MOST_PERIODS else "week" if days <= 7 * MOST_PERIODS else "month"
 
 
-def _before(table: pa.Table, filters: Filters, first: date, last: date, grain: str) -> Answer | None:
+def _orders_of(stores: pa.Table | None, filters: Filters, grain: str, shift: int = 0) -> dict[date, Row]:
+    """Orders by period; none where the result by store cannot tell."""
+    if stores is None or filters.product is not None or filters.category is not None:
+        return {}
+    rows = group(_in_periods(_shifted(select(stores, filters), shift), grain), "order_date")
+    return {row["order_date"]: {"orders": row["orders"]} for row in rows}
+
+
+def _before(
+    table: pa.Table, filters: Filters, first: date, last: date, grain: str, stores: pa.Table | None
+) -> Answer | None:
     """The time of the same length before, put on the same dates; None where the data does not reach."""
     length = last - first + timedelta(days=1)
     ends = pc.min_max(table["order_date"]).as_py()
     if first - length < ends["min"]:
         return None
-    earlier = select(table, filters.model_copy(update={"from_": first - length, "to": first - timedelta(days=1)}))
-    shifted = pc.cast(
-        pc.add(pc.cast(earlier["order_date"], pa.int32()), pa.scalar(length.days, pa.int32())), pa.date32()
-    )
+    earlier = filters.model_copy(update={"from_": first - length, "to": first - timedelta(days=1)})
+    chosen = select(table, earlier)
+    orders = _orders_of(stores, earlier, grain, length.days)
     sums = {
-        row["order_date"]: row
-        for row in group(_in_periods(earlier.set_column(0, "order_date", shifted), grain), "order_date")
+        row["order_date"]: {**row, **orders.get(row["order_date"], {})}
+        for row in group(_in_periods(_shifted(chosen, length.days), grain), "order_date")
     }
     starts = reversed(list(_starts(first, last, grain)))
     return {
         "from": (first - length).isoformat(),
         "to": (first - timedelta(days=1)).isoformat(),
         "days": [money(sums[start]["revenue"] if start in sums else None) for start in starts],
-        "totals": {"days": _count_days(earlier), **_shown(add_up(sums.values()))},
+        "totals": {"days": _count_days(chosen), **_shown(add_up(sums.values()))},
     }
+
+
+def _shifted(table: pa.Table, days: int) -> pa.Table:
+    """The table with every date so many days later."""
+    later = pc.add(pc.cast(table["order_date"], pa.int32()), pa.scalar(days, pa.int32()))
+    return table.set_column(0, "order_date", pc.cast(later, pa.date32()))
 
 
 def _count_days(table: pa.Table) -> int:

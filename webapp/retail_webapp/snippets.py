@@ -54,15 +54,15 @@ def snippets_of(settings: Settings) -> Mapping[str, tuple[Snippet, ...]]:
 
 
 COMPARISON = """\
-WITH stream AS (
+WITH streamed AS (
     SELECT CAST(window_start AS DATE) AS day, product, sum(revenue) AS stream
     FROM closed WHERE minute(window_start) = 0 GROUP BY ALL
-), batch AS (
+), batched AS (
     SELECT order_date AS day, product, sum(revenue) AS batch FROM sales GROUP BY ALL
 )
 SELECT day, product, coalesce(batch, 0) AS batch, coalesce(stream, 0) AS stream,
        coalesce(batch, 0) - coalesce(stream, 0) AS difference
-FROM batch FULL JOIN stream USING (day, product) ORDER BY day DESC, abs(difference) DESC"""
+FROM batched FULL OUTER JOIN streamed USING (day, product) ORDER BY day DESC, abs(difference) DESC"""
 
 
 def _both(settings: Settings, tables: Mapping[str, str], query: str) -> tuple[Snippet, ...]:

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from .samples import BREAD, DAY_1, MILK, MONTH, Publisher
+from .samples import BREAD, DAY_1, MILK, MONTH, Publisher, publish_stores
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -58,6 +58,22 @@ def test_daily_sums_are_exact_to_the_cent(client: FlaskClient) -> None:
         "quantity": "20",
         "revenue": "9007199254741003.62",
     }
+
+
+@pytest.mark.usefixtures("month")
+def test_an_order_of_several_products_counts_once_in_all(client: FlaskClient, folder: Path) -> None:
+    publish_stores(folder.with_name("stores_parquet"))
+    answer = get(client, "/api/daily")
+    assert [day["orders"] for day in answer["days"]] == [4, 2, 5]
+    assert answer["totals"]["orders"] == 11
+    assert get(client, "/api/daily?category=Food")["totals"]["orders"] == 10, "of a category, those that have it"
+    later = get(client, "/api/daily?from=2025-03-03")
+    assert (later["totals"]["orders"], later["before"]["totals"]["orders"]) == (4, 2)
+    stores = get(client, "/api/stores?from=2025-03-02")["rows"]
+    assert [(row["store_id"], row["store_city"], row["orders"], row["revenue"]) for row in stores] == [
+        ("S001", "Bern", 2, "8.10"),
+        ("S002", "Basel", 4, "2.21"),
+    ]
 
 
 @pytest.mark.usefixtures("month")

@@ -87,7 +87,7 @@ def test_charts_and_tables_show_without_any_complaint(
     OUTPUT.mkdir(exist_ok=True)
     expect(page.locator("#daily tbody tr")).to_have_count(len(MONTH))
     expect(page.locator("#daily tfoot")).to_contain_text("9,007,199,254,741,003.62")
-    expect(page.locator("[data-figure=orders]")).to_have_text("14")
+    expect(page.locator("[data-figure=orders]")).to_have_text("11")
     expect(page.locator("#windows .empty")).to_contain_text("no brokers")
     for panel in CHARTS:
         assert drawn_pixels(page, panel) > 100, f"nothing is drawn in {panel}"

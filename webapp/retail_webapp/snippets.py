@@ -35,7 +35,8 @@ def snippets_of(settings: Settings) -> Mapping[str, tuple[Snippet, ...]]:
     exploded = "SELECT explode(reasons) AS reason FROM quarantine"
     unnested = "SELECT unnest(reasons) AS reason FROM quarantine"
     found = {
-        "daily": _both(settings, {"sales": analysis}, by.format("order_date", "order_date DESC")),
+        # By store, an order counts once a day, however many products it has.
+        "daily": _both(settings, {"sales": stores}, by.format("order_date", "order_date DESC")),
         "products": _both(settings, {"sales": analysis}, by.format("product", "revenue DESC, product")),
         "categories": _both(settings, {"sales": analysis}, by.format("category", "revenue DESC, category")),
         "stores": _both(settings, {"sales": stores}, by.format("store_id, store_city", "revenue DESC, store_id")),

@@ -111,5 +111,5 @@ def test_the_lines_of_the_stream_give_its_sums(client: FlaskClient, settings: Se
 def test_on_a_cluster_they_read_from_hdfs_with_spark() -> None:
     found = snippets_of(Settings(use_hdfs=True, kafka_bootstrap_servers="worker1:9092"))
     assert {snippet.tool for snippets in found.values() for snippet in snippets} == {"PySpark", "Python"}
-    assert 'parquet("/data/output/analysis_parquet")' in found["daily"][0].code
+    assert 'parquet("/data/output/analysis_parquet")' in found["products"][0].code
     assert "worker1:9092" in found["windows"][0].code

@@ -167,6 +167,8 @@ def gunicorn(app: str) -> list[str]:
 def serving(home: Path) -> Iterator[str]:
     """The dashboard and the empty app behind one nginx; its address."""
     dashboard, empty, front = free_address(), free_address(), free_address()
+    # Started by root, nginx works as somebody else, who writes what it caches.
+    home.chmod(0o755)
     write_result(home / "result")
     (home / "nginx.conf").write_text(NGINX.format(dashboard=dashboard, empty=empty, listen=front))
     nginx = ["nginx", "-p", str(home), "-c", str(home / "nginx.conf"), "-e", "stderr", "-g", "daemon off;"]

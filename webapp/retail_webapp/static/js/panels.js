@@ -178,6 +178,13 @@ function because(row) {
   return `${integer(row.records)} events of this day, together ${money(row.revenue)}, went to the quarantine: ${words(row.reason)}.`;
 }
 
+function verdict(difference) {
+  if (difference === "0.00") return "Batch and stream agree on this day, to the cent.";
+  return difference.startsWith("-")
+    ? `The stream has ${money(difference.slice(1))} more than the batch.`
+    : `The batch has ${money(difference)} more than the stream.`;
+}
+
 /** One day as batch and stream count it. */
 export function comparison(panel, { rows, day: shown, days, totals, reasons, lesson }) {
   const select = panel.querySelector("select");
@@ -195,9 +202,7 @@ export function comparison(panel, { rows, day: shown, days, totals, reasons, les
     total: ["Total", integer(totals.batch_orders), integer(totals.stream_orders),
       ...["batch", "closed", "open", "difference"].map((name) => money(totals[name]))],
   });
-  panel.querySelector("[data-part=lesson]").textContent = lesson ?? (Number(totals.difference) === 0
-    ? "Batch and stream agree on this day, to the cent."
-    : `The batch has ${money(totals.difference)} more than the stream.`.replace("has -", "has −"));
+  panel.querySelector("[data-part=lesson]").textContent = lesson ?? verdict(totals.difference);
   panel.querySelector("#reasons").replaceChildren(...reasons.map((row) => element("li", {
     text: `${row.by === "batch" ? "Batch" : "Stream"}: ${because(row)}`,
   })));

@@ -21,6 +21,11 @@ log = logging.getLogger(__name__)
 MOST_QUARANTINED = 0.1
 """Share of the rows in the quarantine above which a run is not a success."""
 
+RUNS = "runs.jsonl"
+"""The last runs, a line each, the oldest first."""
+
+MOST_RUNS = 50
+
 
 def now() -> str:
     """The time in UTC, ISO-8601."""
@@ -82,9 +87,13 @@ class Report(BaseModel):
             self.result = "published" if self.publication else "nothing new"
 
     def save(self, file: Path) -> None:
-        """Write the report of a run that is over; readers see the old one or the new one."""
+        """Write the report of a run that is over, and add it to the list of runs beside it; readers see old or new."""
         self.finished, self.seconds = now(), round(time.monotonic() - self._began, 1)
         replace_file(file, self.model_dump_json(indent=2) + "\n")
+        runs = file.with_name(RUNS)
+        before = runs.read_text(encoding="utf-8").split("\n")[:-1] if runs.exists() else []
+        line = self.model_dump_json(exclude={"dates_published", "gone"})
+        replace_file(runs, "".join(f"{run}\n" for run in [*before[1 - MOST_RUNS :], line]))
 
     @contextmanager
     def on_failure(self, file: Path) -> Iterator[None]:

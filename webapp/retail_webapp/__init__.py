@@ -5,9 +5,9 @@ Run it behind nginx with:
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask
 
@@ -17,32 +17,8 @@ from retail_webapp.envelope import Answers
 from retail_webapp.settings import Settings
 from retail_webapp.sources import make_sources
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
 STATIC = Path(__file__).parent / "static"
 STATIC_SECONDS = 365 * 24 * 3600
-
-
-class Dashboard(Flask):
-    """Flask, which answers what was asked for before without routing it once more."""
-
-    def __init__(self, answers: Answers) -> None:
-        super().__init__(__name__, static_folder=None)
-        self._answers = answers
-
-    def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """See PEP 3333."""
-        answer = self._answers.find(environ)
-        if answer is None:
-            return super().wsgi_app(environ, start_response)
-        try:
-            status, headers, body = answer.respond(environ)
-        except Exception:
-            # Flask meets the same error, and knows how to say so.
-            return super().wsgi_app(environ, start_response)
-        start_response(status, headers)
-        return [body]
 
 
 def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
@@ -54,14 +30,14 @@ def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
     Returns:
         The app, a WSGI callable.
     """
-    answers = Answers()
-    app = Dashboard(answers)
+    app = Flask(__name__, static_folder=None)
     app.static_folder = str(STATIC)
     app.config.from_mapping(SEND_FILE_MAX_AGE_DEFAULT=STATIC_SECONDS)
     app.config.from_mapping(test_config or {})
     settings = app.config.get("SETTINGS") or Settings()
+    app.extensions["settings"] = settings
     app.extensions["sources"] = make_sources(settings)
-    app.extensions["answers"] = answers
+    app.extensions["answers"] = Answers()
     # The digest in the address lets browsers keep static files for ever, and modules import each other by
     # relative addresses, so that all of a page come from the same version.
     app.add_url_rule(f"/static/{_digest(STATIC)}/<path:filename>", "static", app.send_static_file)

@@ -3,12 +3,18 @@
 import re
 from collections.abc import Collection
 from datetime import date
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from werkzeug.datastructures import MultiDict
 
 BATCH_PARAMETERS = frozenset({"from", "to", "category", "product", "limit"})
+DATE_PARAMETERS = BATCH_PARAMETERS - {"limit"}
+STORE_PARAMETERS = frozenset({"from", "to", "limit"})
 LIVE_PARAMETERS = frozenset({"category", "product", "limit"})
+NAME_PARAMETERS = frozenset({"category", "like", "limit"})
+COMPARISON_PARAMETERS = frozenset({"day"})
+QUARANTINE_PARAMETERS = frozenset({"job", "reason", "file", "run", "limit"})
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -18,6 +24,12 @@ HINTS = {
     "category": "a name of at most 200 characters",
     "product": "a name of at most 200 characters",
     "limit": "a whole number from 1 to 1000",
+    "like": "a text of at most 200 characters",
+    "day": "a date as YYYY-MM-DD",
+    "job": "batch or streaming",
+    "reason": "a text of at most 200 characters",
+    "file": "a name of at most 1000 characters",
+    "run": "a text of at most 200 characters",
 }
 
 
@@ -35,6 +47,17 @@ class Filters(BaseModel):
     category: str | None = Field(default=None, max_length=200)
     product: str | None = Field(default=None, max_length=200)
     limit: int | None = Field(default=None, ge=1, le=1000)
+    like: str | None = Field(default=None, max_length=200)
+    day: date | None = None
+    job: Literal["batch", "streaming"] | None = None
+    reason: str | None = Field(default=None, max_length=200)
+    file: str | None = Field(default=None, max_length=1000)
+    run: str | None = Field(default=None, max_length=200)
+
+    @classmethod
+    def of_day(cls, day: date) -> "Filters":
+        """What restricts to one day."""
+        return cls.model_validate({"from": day, "to": day})
 
     @model_validator(mode="after")
     def _ordered(self) -> "Filters":
@@ -62,7 +85,7 @@ def parse_filters(args: MultiDict[str, str], known: Collection[str] = BATCH_PARA
         if len(values) > 1:
             raise BadParameterError(f"parameter '{name}' is given {len(values)} times")
     given = {name: value.strip() for name, value in args.items() if value.strip()}
-    for name in ("from", "to"):
+    for name in ("from", "to", "day"):
         # Pydantic would also take a number of seconds for a date.
         if name in given and not ISO_DATE.fullmatch(given[name]):
             raise _bad_value(name, given[name])

@@ -31,6 +31,9 @@ def settings(folder: Path) -> Settings:
     return Settings(
         use_hdfs=False,
         analysis_path=str(folder),
+        stores_path=str(folder.with_name("stores_parquet")),
+        closed_path=str(folder.with_name("streaming_product_revenue")),
+        stream_path=str(folder.with_name(".state") / "streaming"),
         quarantine_path=str(folder.with_name("quarantine")),
         report_path=str(folder.with_name("last_run.json")),
         # Short enough for a test that waits, long enough for one that calls refresh itself.

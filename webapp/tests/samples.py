@@ -1,8 +1,10 @@
 """Sample rows that tests share, and the batch's way to publish them."""
 
+import json
 import os
 import shutil
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from retail_webapp.sources.batch import KEPT, SNAPSHOTS
-from retail_webapp.sources.dataset import COLUMNS
+from retail_webapp.sources.dataset import COLUMNS, STORE_COLUMNS
+from retail_webapp.sources.stream import CLOSED
 
 BatchRow = tuple[str, str, str, int, int, str]
 
@@ -55,6 +58,32 @@ QUARANTINED = [
     of_batch("O-1,2025-03-01,S006,Bern,Milk 1 l,1,42.00,-42.00", "negative_amount"),
     of_batch("<img src=x onerror=alert(1)>", "malformed_row"),
     of_batch("O-2,2025-03-01,S006,Bern,Milk 1 l,1,42.00,-42.00", "negative_amount"),
+]
+
+LATE = [
+    {
+        "raw": json.dumps({"order_id": f"O-{number}", "event_time": f"2025-03-02T10:0{number}:00Z", "amount": "1.10"}),
+        "reasons": ["late"],
+        "topic": "sales",
+        "partition": 1,
+        "offset": number,
+        "run_id": "r2",
+        "quarantined_at": NOON,
+    }
+    for number in range(2)
+]
+
+STORES: dict[date, list[tuple[str, str, int, int, str]]] = {
+    DAY_1: [("S001", "Bern", 4, 7, "0.30"), ("S002", "Basel", 1, 1, "9007199254740993.01")],
+    DAY_2: [("S001", "Bern", 2, 2, "8.10")],
+    DAY_3: [("S002", "Basel", 4, 10, "2.21")],
+}
+
+MORNING = datetime(2025, 3, 2, 10, tzinfo=UTC)
+CLOSED_WINDOWS = [
+    # Of each hour four windows; those that begin on the full hour hold every event once.
+    *((MORNING + step * timedelta(minutes=15), MILK, 1, "1.10") for step in range(-3, 1)),
+    *((MORNING + step * timedelta(minutes=15), "Mystery", 1, "4.00") for step in range(-3, 1)),
 ]
 
 REPORT: dict[str, Any] = {
@@ -124,19 +153,20 @@ NextElapseUSecRealtime=Tue 2026-11-24 13:00:00 UTC
 class Publisher:
     """Writes days and publishes them as the batch does in local mode: each snapshot is made of hard links."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema = COLUMNS) -> None:
         self.folder = folder
+        self._schema = schema
         self._publication = 0
 
-    def write(self, day: date, rows: list[BatchRow]) -> Path:
+    def write(self, day: date, rows: Sequence[tuple[Any, ...]]) -> Path:
         """Replace a day; readers see it with the next publication."""
         columns = list(zip(*rows, strict=True))
-        columns[5] = tuple(Decimal(text) for text in columns[5])
-        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, COLUMNS, strict=True)]
+        columns[-1] = tuple(Decimal(text) for text in columns[-1])
+        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, self._schema, strict=True)]
         path = self.folder / f"order_date={day}" / "part-00000.snappy.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.with_name("." + path.name)
-        pq.write_table(pa.table(arrays, schema=COLUMNS), hidden)
+        pq.write_table(pa.table(arrays, schema=self._schema), hidden)
         hidden.rename(path)
         return path
 
@@ -165,6 +195,97 @@ def publish_month(batch: Publisher) -> None:
     for day, rows in MONTH.items():
         batch.write(day, rows)
     batch.publish()
+
+
+def publish_stores(folder: Path) -> None:
+    """Publish the month by store, in which an order counts once a day."""
+    stores = Publisher(folder, STORE_COLUMNS)
+    for day, rows in STORES.items():
+        stores.write(day, rows)
+    stores.publish()
+
+
+def write_closed(folder: Path, windows: Iterable[tuple[datetime, str, int, str]]) -> None:
+    """Write closed windows as the stream does, in a file of their own: start, product, orders, revenue."""
+    rows = [
+        {
+            "window_start": start,
+            "window_end": start + timedelta(hours=1),
+            "product": product,
+            "orders": orders,
+            "revenue": Decimal(revenue),
+        }
+        for start, product, orders, revenue in windows
+    ]
+    path = folder / f"day-{rows[0]['window_start']:%Y-%m-%d}-{len(list(folder.glob('*'))):012d}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, CLOSED), path)
+
+
+def status_at(now: datetime, **changed: object) -> dict[str, Any]:
+    """What the stream says of itself after an hour, a minute of which had no event."""
+    minutes = [now.replace(second=0, microsecond=0) - timedelta(minutes=back) for back in range(59, -1, -1)]
+    history = [
+        {
+            "minute": minute.isoformat(),
+            "events": 300 + number,
+            "counted": 280 + number,
+            "repeated": 10,
+            "late": 4,
+            "quarantined": 10,
+            "batches": 12,
+            "seconds": 0.8 + (number % 7) / 10,
+            "backlog": number % 5 * 20,
+        }
+        for number, minute in enumerate(minutes)
+        if number != 30
+    ]
+    status = {
+        "since": (now - timedelta(hours=5)).isoformat(),
+        "until": now.isoformat(),
+        "last_batch": now.isoformat(),
+        "watermark": (now - timedelta(minutes=15)).isoformat(),
+        "seconds": 1.2,
+        "trigger_seconds": 5.0,
+        "backlog": 25,
+        "events": 90_000,
+        "counted": 84_000,
+        "repeated": 3_000,
+        "quarantined": 3_000,
+        "reasons": {"late": 1_200, "negative_amount": 1_700, "late+no_amount": 100},
+        "history": history,
+    }
+    return status | changed
+
+
+def write_runs(file: Path, number: int = 12) -> None:
+    """Write the list of batch runs; two of them are not well."""
+    results = {
+        4: ("failed", "hdfs://master1:8020 does not answer"),
+        7: ("partial", "no row of stray.csv could be used"),
+    }
+    lines = []
+    for run in range(number):
+        result, message = results.get(run, ("published" if run % 3 else "nothing new", ""))
+        started = NOON + run * timedelta(hours=1)
+        told = {"run_id": f"r{run}", "started": started.isoformat(), "seconds": 20.5 + 3 * run, "files_read": run}
+        counts = {"rows_read": 1000 * run, "clean": 990 * run, "quarantined": 10 * run}
+        lines.append(json.dumps({**told, **counts, "result": result, "message": message}))
+    file.write_text("\n".join(lines) + "\n")
+
+
+def write_everything(home: Path, now: datetime) -> None:
+    """Write a result of every job into local mode's folder of results."""
+    publish_month(Publisher(home / "analysis_parquet"))
+    publish_stores(home / "stores_parquet")
+    write_quarantine(home / "quarantine/batch/part-1.parquet", *QUARANTINED)
+    write_quarantine(home / "quarantine/streaming/part-000000000001.parquet", *LATE)
+    (home / "last_run.json").write_text(json.dumps(REPORT))
+    write_runs(home / "runs.jsonl")
+    write_closed(home / "streaming_product_revenue", CLOSED_WINDOWS)
+    status = home / ".state/streaming/status.json"
+    status.parent.mkdir(parents=True)
+    status.write_text(json.dumps(status_at(now)))
 
 
 def write_quarantine(path: Path, *rows: dict[str, Any]) -> Path:

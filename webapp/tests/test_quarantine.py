@@ -1,3 +1,5 @@
+import csv
+import io
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,6 +9,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from retail_webapp import records
+from retail_webapp.filters import Filters
 from retail_webapp.sources import quarantine as module
 from retail_webapp.sources.quarantine import QuarantineSource
 from retail_webapp.sources.report import State
@@ -65,7 +69,7 @@ def test_it_says_how_many_why_and_shows_examples(client: FlaskClient, write: Wri
     )
     write("streaming/part-000000001.parquet", of_stream("{", "bad_json"))
     answer = client.get("/api/quarantine").get_json()
-    assert answer["totals"] == {"records": 4, "batch": 3, "streaming": 1, "counted": 4, "unread_files": 0}
+    assert answer["totals"] == {"records": 4, "batch": 3, "streaming": 1, "read": 4, "matching": 4, "unread_files": 0}
     assert answer["rows"] == [
         {"job": "batch", "reason": "negative_amount", "records": 2},
         {"job": "batch", "reason": "no_date", "records": 1},
@@ -77,7 +81,9 @@ def test_it_says_how_many_why_and_shows_examples(client: FlaskClient, write: Wri
         "job": "streaming",
         "quarantined_at": "2025-03-01T12:00:00Z",
         "reasons": ["bad_json"],
+        "file": "sales",
         "origin": "sales/2/7",
+        "run": "r2",
         "raw": "{",
     }
     assert by_raw["a,-1"]["origin"] == "sales.csv"
@@ -105,7 +111,7 @@ def test_only_new_files_are_read(source: QuarantineSource, store: Counting, writ
     assert store.opened == ["batch/part-1.parquet", "batch/part-2.parquet"]
     found = source.snapshot()
     assert found is not None
-    assert found.records == {"batch": 2, "streaming": 0}
+    assert found.numbers == {"batch": 2, "streaming": 0}
 
 
 def test_a_look_reads_no_more_than_a_few_files(
@@ -119,15 +125,14 @@ def test_a_look_reads_no_more_than_a_few_files(
         source.refresh()
         found = source.snapshot()
         assert found is not None
-        seen.append((found.records["streaming"], found.unread))
+        seen.append((found.numbers["streaming"], found.unread))
     assert seen == [(2, 3), (4, 1), (5, 0)]
 
 
-def test_reasons_and_examples_come_from_the_newest_files(
+def test_records_come_from_the_newest_files(
     source: QuarantineSource, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "REASON_ROWS", 1)
-    monkeypatch.setattr(module, "EXAMPLES", 1)
+    monkeypatch.setattr(module, "ROWS", 1)
     for number, reason in enumerate(["old", "new"]):
         path = write(f"batch/part-{number}.parquet", of_batch(reason, reason))
         moment = (NOON + timedelta(hours=number)).timestamp()
@@ -135,12 +140,11 @@ def test_reasons_and_examples_come_from_the_newest_files(
     source.refresh()
     found = source.snapshot()
     assert found is not None
-    assert (found.records["batch"], found.counted, found.reasons) == (2, 1, {("batch", "new"): 1})
-    assert [example.raw for example in found.examples] == ["new"]
+    assert (found.numbers["batch"], found.records["raw"].to_pylist()) == (2, ["new"])
     assert found.newest == NOON + timedelta(hours=1)
 
 
-def test_huge_records_are_counted_but_not_shown_whole(
+def test_huge_records_are_counted_but_not_kept_whole(
     source: QuarantineSource, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RAW_BYTES", 10_000)
@@ -149,9 +153,42 @@ def test_huge_records_are_counted_but_not_shown_whole(
     source.refresh()
     found = source.snapshot()
     assert found is not None
-    assert found.reasons == {("batch", "malformed_row"): 2}
-    shown = {example.raw for example in found.examples}
-    assert shown == {None, "x" * 400 + "… (5,000 characters)"}
+    assert set(found.records["raw"].to_pylist()) == {None, "x" * 4_000}
+    shown = {example["raw"] for example in records.quarantine(found, Filters())["examples"]}
+    assert shown == {None, "x" * 400 + "…"}
+
+
+@pytest.mark.parametrize(
+    ("query", "raws"),
+    [
+        ("reason=no_date", ["c"]),
+        ("file=sales", ["{"]),
+        ("run=r1", ["a", "b", "c"]),
+        ("job=streaming&reason=bad_json", ["{"]),
+        ("file=sales&reason=no_date", []),
+    ],
+)
+def test_records_are_found_by_reason_file_and_run_and_can_be_downloaded(
+    client: FlaskClient, write: Write, query: str, raws: list[str]
+) -> None:
+    write(
+        "batch/part-1.parquet",
+        of_batch("a", "negative_amount"),
+        of_batch("b", "negative_amount"),
+        of_batch("c", "no_date", "unreadable_amount"),
+    )
+    write("streaming/part-000000001.parquet", of_stream("{", "bad_json"))
+    answer = client.get(f"/api/quarantine?{query}").get_json()
+    assert sorted(example["raw"] for example in answer["examples"]) == raws
+    assert answer["totals"]["matching"] == len(raws)
+    assert answer["choices"] == {
+        "reason": ["bad_json", "negative_amount", "no_date", "unreadable_amount"],
+        "file": ["sales.csv", "sales"],
+        "run": ["r1", "r2"],
+    }
+    rows = list(csv.DictReader(io.StringIO(client.get(f"/api/quarantine.csv?{query}").text)))
+    assert sorted(row["raw"] for row in rows) == raws
+    assert all(row["reasons"] == "no_date+unreadable_amount" for row in rows if row["raw"] == "c")
 
 
 def test_a_damaged_file_keeps_what_was_known(source: QuarantineSource, write: Write) -> None:
@@ -162,4 +199,4 @@ def test_a_damaged_file_keeps_what_was_known(source: QuarantineSource, write: Wr
     assert source.report().state is State.AWAY
     found = source.snapshot()
     assert found is not None
-    assert found.records["batch"] == 1
+    assert found.numbers["batch"] == 1

@@ -1,14 +1,18 @@
 """Sources of data: each keeps its last good data, and says how old that is."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from retail_webapp.settings import Settings
 from retail_webapp.sources.batch import BatchSource
+from retail_webapp.sources.dataset import STORE_COLUMNS
 from retail_webapp.sources.jobs import JobsSource
 from retail_webapp.sources.live import LiveSource
+from retail_webapp.sources.polled import How
 from retail_webapp.sources.quarantine import QuarantineSource
-from retail_webapp.sources.stores import open_store
+from retail_webapp.sources.stores import Store, open_store
+from retail_webapp.sources.stream import ClosedSource, StreamSource
 
 
 @dataclass(frozen=True)
@@ -16,42 +20,46 @@ class Sources:
     """The sources of one app."""
 
     batch: BatchSource
+    stores: BatchSource
     live: LiveSource
+    stream: StreamSource
+    closed: ClosedSource
     quarantine: QuarantineSource
     jobs: JobsSource
 
     def start(self) -> None:
         """Start the threads, once; only in the process that serves, since they do not survive a fork."""
-        for source in self._all:
-            source.start()
+        for field in fields(self):
+            getattr(self, field.name).start()
 
     def stop(self) -> None:
         """Stop the threads and wait for them."""
-        for source in self._all:
-            source.stop()
-
-    @property
-    def _all(self) -> tuple[BatchSource, LiveSource, QuarantineSource, JobsSource]:
-        return self.batch, self.live, self.quarantine, self.jobs
+        for field in fields(self):
+            getattr(self, field.name).stop()
 
 
 def make_sources(settings: Settings) -> Sources:
     """Make the sources without connecting to anything yet."""
-    product = "HDFS" if settings.use_hdfs else "The data folder"
-    how_to_fill = f"No batch has run yet: {'make batch' if settings.use_hdfs else 'make local'}"
-    batch = BatchSource(
-        lambda: open_store(settings.analysis_path, use_hdfs=settings.use_hdfs),
-        settings.analysis_path,
-        interval=settings.refresh_seconds,
-        product=product,
-        how_to_fill=how_to_fill,
+    make = "make batch" if settings.use_hdfs else "make local"
+    no_stream = "make streaming" if settings.use_hdfs else "local mode has none"
+    batch: How = {
+        "interval": settings.refresh_seconds,
+        "product": "HDFS" if settings.use_hdfs else "The data folder",
+        "how_to_fill": f"No batch has run yet: {make}",
+    }
+    slow: How = {**batch, "interval": settings.slow_refresh_seconds}
+    stream: How = {**batch, "how_to_fill": f"No stream has run yet: {no_stream}"}
+    closed: How = {**slow, "how_to_fill": "No window is closed yet; one is when the watermark has passed its end."}
+
+    def store(path: str) -> Callable[[], Store]:
+        return lambda: open_store(path, use_hdfs=settings.use_hdfs)
+
+    return Sources(
+        batch=BatchSource(store(settings.analysis_path), settings.analysis_path, **batch),
+        stores=BatchSource(store(settings.stores_path), settings.stores_path, STORE_COLUMNS, **batch),
+        live=LiveSource(settings),
+        stream=StreamSource(store(settings.stream_path), settings.stream_path, settings.quiet_seconds, **stream),
+        closed=ClosedSource(store(settings.closed_path), settings.closed_path, **closed),
+        quarantine=QuarantineSource(store(settings.quarantine_path), settings.quarantine_path, **slow),
+        jobs=JobsSource(Path(settings.report_path), interval=slow["interval"], how_to_fill=slow["how_to_fill"]),
     )
-    quarantine = QuarantineSource(
-        lambda: open_store(settings.quarantine_path, use_hdfs=settings.use_hdfs),
-        settings.quarantine_path,
-        interval=settings.slow_refresh_seconds,
-        product=product,
-        how_to_fill=how_to_fill,
-    )
-    jobs = JobsSource(Path(settings.report_path), interval=settings.slow_refresh_seconds, how_to_fill=how_to_fill)
-    return Sources(batch, LiveSource(settings), quarantine, jobs)

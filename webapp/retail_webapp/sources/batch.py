@@ -3,14 +3,15 @@
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
+from typing import Unpack
 
 import pyarrow as pa
 
-from retail_webapp.sources.dataset import Snapshot, assemble, parse_file, published
-from retail_webapp.sources.polled import StoreSource
+from retail_webapp.sources.dataset import COLUMNS, Snapshot, assemble, parse_file, published
+from retail_webapp.sources.polled import How, StoreSource
 from retail_webapp.sources.stores import FileEntry, FolderEntry, Store
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,13 @@ class BatchSource(StoreSource[Snapshot]):
     Each publication ends with a snapshot that never changes, so what is read from one is a whole state.
     """
 
+    def __init__(
+        self, open_store: Callable[[], Store], address: str, columns: pa.Schema = COLUMNS, **how: Unpack[How]
+    ) -> None:
+        """Make a source of files with these columns; for the rest see StoreSource."""
+        super().__init__(open_store, address, **how)
+        self._columns = columns
+
     _tables: Mapping[FileEntry, pa.Table] = MappingProxyType({})
     """What the snapshot held was read from."""
 
@@ -48,8 +56,9 @@ class BatchSource(StoreSource[Snapshot]):
             newest = _newest_first(store)
             if not newest:
                 return None
-            if self._found is not None and self._found.folder == newest[0]:
-                return self._found
+            held = self._held[1]
+            if held is not None and held.folder == newest[0]:
+                return held
             try:
                 snapshot = self._read(store, newest[0])
             except FileNotFoundError:
@@ -64,14 +73,15 @@ class BatchSource(StoreSource[Snapshot]):
         begin = time.monotonic()
         root = f"{SNAPSHOTS}/{folder.name}"
         files = published(store.files(root))
-        tables = {
-            entry: self._tables[entry]
-            if entry in self._tables
-            else parse_file(entry.path, store.read(f"{root}/{entry.path}"))
-            for entry in files
-        }
+        tables = {}
+        for entry in files:
+            known = self._tables.get(entry)
+            if known is None:
+                known = parse_file(entry.path, store.read(f"{root}/{entry.path}"), self._columns)
+                self.progress()
+            tables[entry] = known
         fresh = len(tables.keys() - self._tables.keys())
-        snapshot = assemble(folder, tables)
+        snapshot = assemble(folder, tables, self._columns)
         self._tables = tables
         log.info(
             "%s: read %d of %d files, %d rows in all, in %.2f s",

@@ -11,17 +11,29 @@ import pyarrow.parquet as pq
 
 from retail_webapp.sources.stores import FileEntry, FolderEntry
 
+QUANTITY, MONEY = pa.decimal128(18, 3), pa.decimal128(18, 2)
 COLUMNS = pa.schema(
     [
         pa.field("product", pa.string()),
         pa.field("category", pa.string()),
         pa.field("brand", pa.string()),
         pa.field("orders", pa.int64()),
-        pa.field("quantity", pa.int64()),
-        pa.field("revenue", pa.decimal128(18, 2)),
+        pa.field("quantity", QUANTITY),
+        pa.field("revenue", MONEY),
     ]
 )
-SCHEMA = pa.schema([pa.field("order_date", pa.date32()), *COLUMNS])
+STORE_COLUMNS = pa.schema(
+    [
+        pa.field("store_id", pa.string()),
+        pa.field("store_city", pa.string()),
+        pa.field("orders", pa.int64()),
+        pa.field("quantity", QUANTITY),
+        pa.field("revenue", MONEY),
+    ]
+)
+DATE = pa.field("order_date", pa.date32())
+SCHEMA = pa.schema([DATE, *COLUMNS])
+STORE_SCHEMA = pa.schema([DATE, *STORE_COLUMNS])
 PARTITION = "order_date="
 
 
@@ -54,24 +66,27 @@ def date_of(path: str) -> date:
     return date.fromisoformat(PurePosixPath(path).parts[0].removeprefix(PARTITION))
 
 
-def parse_file(path: str, content: bytes) -> pa.Table:
-    """One file as a table of the schema.
+def parse_file(path: str, content: bytes, columns: pa.Schema = COLUMNS) -> pa.Table:
+    """One file as a table of the columns, after the date.
 
     Raises:
         pa.ArrowInvalid: when the content is no Parquet or a value does not fit.
         KeyError: when a column is missing.
         ValueError: when the folder's name holds no date.
     """
-    table = pq.ParquetFile(pa.BufferReader(content)).read().select(COLUMNS.names).cast(COLUMNS)
-    dates = pa.repeat(pa.scalar(date_of(path), pa.date32()), table.num_rows)
-    return table.add_column(0, SCHEMA.field(0), dates)
+    table = pq.ParquetFile(pa.BufferReader(content)).read().select(columns.names).cast(columns)
+    dates = pa.repeat(pa.scalar(date_of(path), DATE.type), table.num_rows)
+    return table.add_column(0, DATE, dates)
 
 
-def assemble(folder: FolderEntry, tables: dict[FileEntry, pa.Table]) -> Snapshot:
+def assemble(folder: FolderEntry, tables: dict[FileEntry, pa.Table], columns: pa.Schema = COLUMNS) -> Snapshot:
     """Put the tables of all files of a snapshot together."""
-    table = pa.concat_tables([SCHEMA.empty_table(), *tables.values()]).combine_chunks()
+    empty = pa.schema([DATE, *columns]).empty_table()
+    table = pa.concat_tables([empty, *tables.values()]).combine_chunks()
     newest = max((entry.modified_ns for entry in tables), default=None)
-    pairs: list[dict[str, Any]] = table.group_by(["product", "category"]).aggregate([]).to_pylist()
+    pairs: list[dict[str, Any]] = []
+    if "category" in columns.names:
+        pairs = table.group_by(["product", "category"]).aggregate([]).to_pylist()
     return Snapshot(
         folder=folder,
         table=table,

@@ -14,6 +14,9 @@ from retail_webapp.sources.polled import PolledSource
 UNITS = {"batch": "retail-batch", "streaming": "retail-streaming", "producer": "retail-producer"}
 TIMERS = {"batch": "retail-batch.timer"}
 
+RUNS = "runs.jsonl"
+"""Beside the report of the last run, a line for each of the last ones."""
+
 # sd_booted(3): the folder is there on a host that systemd started.
 BOOTED = Path("/run/systemd/system")
 SYSTEMCTL_SECONDS = 5
@@ -46,6 +49,22 @@ class LastRun(BaseModel):
     message: str = ""
 
 
+class Run(BaseModel):
+    """A batch run, as its line in the list of runs says; it writes more than is shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    started: datetime
+    seconds: float
+    files_read: int = 0
+    rows_read: int = 0
+    clean: int = 0
+    quarantined: int = 0
+    result: str
+    message: str = ""
+
+
 @dataclass(frozen=True)
 class Unit:
     """A service as systemd sees it, with the next run of its timer."""
@@ -75,6 +94,9 @@ class Jobs:
     without_systemd: str | None = None
     """Why there are no units."""
 
+    runs: tuple[Run, ...] = ()
+    """The last runs, oldest first."""
+
 
 class JobsSource(PolledSource[Jobs]):
     """Reads the report of the batch and asks systemd, which needs no privilege."""
@@ -96,7 +118,16 @@ class JobsSource(PolledSource[Jobs]):
             last_run = None
         if last_run is None and not units:
             return None
-        return Jobs(last_run, units, reason)
+        return Jobs(last_run, units, reason, read_runs(self._file.with_name(RUNS)))
+
+
+def read_runs(file: Path) -> tuple[Run, ...]:
+    """The list of runs, oldest first; none before the first one."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except FileNotFoundError:
+        return ()
+    return tuple(Run.model_validate_json(line) for line in lines)
 
 
 def ask_systemd() -> tuple[dict[str, Unit], str | None]:

@@ -36,6 +36,9 @@ class LiveSnapshot:
     at: datetime
     """The minute for which it is decided whether a window is still open."""
 
+    version: int
+    """Counts the snapshots."""
+
     @cached_property
     def updated_at(self) -> datetime | None:
         """The newest update among them (UTC)."""
@@ -71,7 +74,7 @@ class LiveSource:
         self._settings = settings
         self._keep = timedelta(hours=settings.live_keep_hours)
         self._windows: dict[bytes, Window] = {}
-        self._snapshot = LiveSnapshot((), utc_now())
+        self._snapshot = LiveSnapshot((), utc_now(), 0)
         self._state = State.STARTING if settings.kafka_bootstrap_servers else State.OFF
         self._error = ""
         self._bad = 0
@@ -108,7 +111,7 @@ class LiveSource:
         if state is State.OK:
             state = self._how_lively(snapshot.updated_at)
         topic = f"Kafka topic {self._settings.live_topic}"
-        return Report(topic, state, snapshot.updated_at, self._notice(state))
+        return Report(topic, state, snapshot.updated_at, self._notice(state), snapshot.version)
 
     def _how_lively(self, updated: datetime | None) -> State:
         if updated is None:
@@ -183,6 +186,10 @@ class LiveSource:
             if topic.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
                 raise TopicMissingError(f"The topic {name} does not exist yet: make streaming")
             raise KafkaException(topic.error)
+        lost = [number for number, partition in topic.partitions.items() if partition.leader < 0]
+        if lost:
+            # Its brokers are away: what it holds cannot be read, however well the others answer.
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"partition {lost[0]} has no leader"))
         return sorted(topic.partitions)
 
     def _probe(self, consumer: Consumer, partitions: list[int]) -> bool:
@@ -232,7 +239,7 @@ class LiveSource:
             self._windows = windows
             self._become(State.OK)
         drop_old(windows, now, self._keep)
-        self._snapshot = LiveSnapshot(newest_first(windows.values()), minute)
+        self._snapshot = LiveSnapshot(newest_first(windows.values()), minute, self._snapshot.version + 1)
         self._first_read.set()
 
     def _become(self, state: State, error: str = "") -> None:

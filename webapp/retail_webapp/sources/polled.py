@@ -6,11 +6,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar, Unpack
 
 from retail_webapp.sources.report import Report, State
 from retail_webapp.sources.stores import Store
-from retail_webapp.sources.trouble import NO_ANSWER, more, reason
+from retail_webapp.sources.trouble import more, reason
 from retail_webapp.sources.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,23 @@ FIRST_READ_SECONDS = 3.0
 """How long the first request waits for the first read."""
 
 HANG_SECONDS = 10.0
-"""A look that takes longer counts as a source that is away."""
+"""A look that gets no further for so long is given up, and another one begins with a client of its own."""
+
+MOST_HANG_SECONDS = 320.0
+"""Each look that is given up makes the patience with the next one twice as long, up to this."""
+
+
+class How(TypedDict):
+    """What all sources are told."""
+
+    interval: float
+    """Seconds between two looks."""
+
+    product: str
+    """What is away when it is away, for example "HDFS"."""
+
+    how_to_fill: str
+    """What the reader is told while there is nothing."""
 
 
 class PolledSource(ABC, Generic[T]):
@@ -30,23 +46,26 @@ class PolledSource(ABC, Generic[T]):
     A look that finds the same gives the same object again, so that answers made of it stay valid.
     """
 
-    def __init__(self, address: str, *, interval: float, product: str, how_to_fill: str) -> None:
+    quiet_notice = ""
+    """What the reader is told when nothing new comes."""
+
+    def __init__(self, address: str, **how: Unpack[How]) -> None:
         """Make a source that has not looked yet.
 
         Args:
             address: where the data comes from, for the reader.
-            interval: seconds between two looks.
-            product: what is away when it is away, for example "HDFS".
-            how_to_fill: what the reader is told while there is nothing.
+            how: see How.
         """
         self.address = address
-        self._interval = interval
-        self._product = product
-        self._how_to_fill = how_to_fill
-        self._found: T | None = None
+        self._interval = how["interval"]
+        self._product = how["product"]
+        self._how_to_fill = how["how_to_fill"]
+        self._held: tuple[int, T | None] = (0, None)
         self._state = State.STARTING
         self._error = ""
         self._looking_since: float | None = None
+        self._patience = HANG_SECONDS
+        self._turn = 0
         self._first_look = threading.Event()
         self._started = 0.0
         self._worker = Worker(type(self).__name__, self._run)
@@ -80,8 +99,8 @@ class PolledSource(ABC, Generic[T]):
         """What the last good look found, and the state of the source; the first call waits a moment for it."""
         if not self._first_look.is_set() and self._started:
             self._first_look.wait(max(0.0, self._started + FIRST_READ_SECONDS - time.monotonic()))
-        found = self._found
-        return found, self._report(found)
+        held = self._held
+        return held[1], self._report(held)
 
     def snapshot(self) -> T | None:
         """See `current`."""
@@ -89,39 +108,59 @@ class PolledSource(ABC, Generic[T]):
 
     def report(self) -> Report:
         """State of the source now; never waits."""
-        return self._report(self._found)
+        return self._report(self._held)
 
-    def _report(self, found: T | None) -> Report:
-        state, error = self._state, self._error
-        since = self._looking_since
-        if since is not None and time.monotonic() - since > HANG_SECONDS:
-            state, error = State.AWAY, NO_ANSWER
+    def _report(self, held: tuple[int, T | None]) -> Report:
+        (version, found), state, error = held, self._state, self._error
+        if state is State.OK and found is not None:
+            state = self.liveliness(found)
         return Report(
             source=self.address,
             state=state,
             computed_at=self.computed_at(found) if found is not None else None,
             notice=self._notice(state, error, found),
+            version=version,
         )
+
+    def liveliness(self, found: T) -> State:
+        """OK, or QUIET when something new should have come since."""
+        return State.OK
+
+    def progress(self) -> None:
+        """Say that a look gets further; to be called by looks that may be long."""
+        self._looking_since = time.monotonic()
 
     def refresh(self) -> None:
         """Look once; never raises, the report tells what happened."""
-        self._looking_since = time.monotonic()
+        turn = self._turn
+        self.progress()
         try:
-            found = self.look()
+            found, error = self.look(), None
         # Whatever a store, Parquet or a network gives must end in a notice, never in the end of this thread.
-        except Exception as error:
-            self._become(State.AWAY, reason(error))
-        else:
-            if found is not None:
-                self._found = self._found if found == self._found else found
-                self._become(State.OK)
-            elif self._found is not None:
-                self._become(State.AWAY, "it is gone")
-            else:
-                self._become(State.EMPTY)
-        finally:
+        except Exception as raised:
+            found, error = None, raised
+        # One that was given up has nothing to say any more.
+        if turn == self._turn:
             self._looking_since = None
-            self._first_look.set()
+            self._patience = HANG_SECONDS
+            self._take(found, error)
+
+    def _take(self, found: T | None, error: Exception | None) -> None:
+        version, before = self._held
+        if error is not None:
+            self._become(State.AWAY, reason(error))
+        elif found is not None:
+            if found != before:
+                self._held = version + 1, found
+            self._become(State.OK)
+        elif before is not None:
+            self._become(State.AWAY, "it is gone")
+        else:
+            self._become(State.EMPTY)
+        self._first_look.set()
+
+    def forget(self) -> None:
+        """Let go of what a look that hangs may hang on."""
 
     def _notice(self, state: State, error: str, found: T | None) -> str | None:
         match state:
@@ -129,6 +168,8 @@ class PolledSource(ABC, Generic[T]):
                 return f"Reading {self.address} for the first time."
             case State.EMPTY:
                 return self._how_to_fill
+            case State.QUIET:
+                return self.quiet_notice
             case State.AWAY:
                 shown = "nothing to show yet" if found is None else "showing the last good data"
                 return f"{self._product} cannot be read ({error}): {shown}; trying again.{more(self._product, error)}"
@@ -136,9 +177,27 @@ class PolledSource(ABC, Generic[T]):
                 return None
 
     def _run(self) -> None:
+        """Let one thread look, and another one take its place when it hangs in a client that gives no answer."""
         while not self._worker.stopping.is_set():
+            threading.Thread(target=self._look_on, args=(self._turn,), name=self.address, daemon=True).start()
+            while not self._worker.stopping.wait(min(1.0, self._patience / 4)) and not self._hangs():
+                pass
+            if not self._worker.stopping.is_set():
+                self._become(State.AWAY, f"no answer for {self._patience:.0f} s")
+                self._first_look.set()
+                self._turn += 1
+                self._looking_since = None
+                self._patience = min(2 * self._patience, MOST_HANG_SECONDS)
+                self.forget()
+
+    def _look_on(self, turn: int) -> None:
+        while turn == self._turn and not self._worker.stopping.is_set():
             self.refresh()
             self._worker.stopping.wait(self._interval)
+
+    def _hangs(self) -> bool:
+        since = self._looking_since
+        return since is not None and time.monotonic() - since > self._patience
 
     def _become(self, state: State, error: str = "") -> None:
         if (state, error) != (self._state, self._error):
@@ -150,28 +209,29 @@ class PolledSource(ABC, Generic[T]):
 class StoreSource(PolledSource[T]):
     """A source that looks at a folder."""
 
-    def __init__(
-        self, open_store: Callable[[], Store], address: str, *, interval: float, product: str, how_to_fill: str
-    ) -> None:
+    def __init__(self, open_store: Callable[[], Store], address: str, **how: Unpack[How]) -> None:
         """Make a source that has not looked yet.
 
         Args:
             open_store: opens the folder; called in the serving process at the first look, and again while it fails.
             address: how the folder is called until it is open.
-            interval: see PolledSource, as the rest.
-            product: see there.
-            how_to_fill: see there.
+            how: see How.
         """
-        super().__init__(address, interval=interval, product=product, how_to_fill=how_to_fill)
+        super().__init__(address, **how)
         self._open_store = open_store
         self._store: Store | None = None
 
     def look(self) -> T | None:
         """See PolledSource."""
-        if self._store is None:
-            self._store = self._open_store()
-            self.address = self._store.address
-        return self.look_into(self._store)
+        store = self._store
+        if store is None:
+            store = self._store = self._open_store()
+            self.address = store.address
+        return self.look_into(store)
+
+    def forget(self) -> None:
+        """See PolledSource."""
+        self._store = None
 
     @abstractmethod
     def look_into(self, store: Store) -> T | None:

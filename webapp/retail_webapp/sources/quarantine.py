@@ -1,10 +1,9 @@
-"""The records that could not be used: how many, why, and examples; whatever they are many, a look stays cheap."""
+"""The records that could not be used, to be looked through; however many there are, a look stays cheap."""
 
-import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from io import IOBase
 from types import MappingProxyType
 from typing import Any
@@ -17,72 +16,64 @@ from retail_webapp.sources.dataset import moment_of
 from retail_webapp.sources.polled import StoreSource
 from retail_webapp.sources.stores import FileEntry, Store
 
-log = logging.getLogger(__name__)
-
 File = tuple[str, FileEntry]
 """Job and file."""
 
 JOBS = ("batch", "streaming")
 
 NEW_FILES = 100
-"""Footers read in one look; the others follow in the next ones."""
+"""Files read in one look; the others follow in the next ones."""
 
-REASON_ROWS = 100_000
-"""Reasons are counted over the newest files up to so many records."""
+ROWS = 20_000
+"""Records that are kept, of the newest files; of the others, only their number is known."""
 
-EXAMPLES = 50
-"""Examples kept, from the newest files."""
-
-RAW_CHARACTERS = 400
-"""Characters of the raw text that an example shows."""
+RAW_CHARACTERS = 4_000
+"""Characters that are kept of a record's text."""
 
 RAW_BYTES = 16 * 2**20
-"""A file whose raw text is larger (uncompressed, by its footer) gives examples without it."""
+"""A file whose raw text is larger (uncompressed, by its footer) gives records without it."""
 
-
-@dataclass(frozen=True)
-class Example:
-    """One record of the quarantine."""
-
-    job: str
-    quarantined_at: datetime | None
-    reasons: tuple[str, ...]
-    origin: str
-    """File, or topic/partition/offset."""
-
-    raw: str | None
-    """The record as it came, cut short; None when it is too large to be looked at."""
+RECORDS = pa.schema(
+    [
+        ("job", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("file", pa.string()),
+        ("origin", pa.string()),
+        ("run", pa.string()),
+        ("quarantined_at", pa.timestamp("us", "UTC")),
+        ("raw", pa.string()),
+    ]
+)
+"""One record: `file` is the name of the input file or the topic, `origin` the whole address, and of an event its
+partition and offset; `raw` is null when it is too large to be looked at."""
 
 
 @dataclass(frozen=True)
 class Part:
     """What one file of the quarantine holds."""
 
-    records: int
-    reasons: Counter[str] | None
-    """Records by reason; a record may have several. None while it was not counted."""
+    number: int
+    """Of its records."""
 
-    examples: tuple[Example, ...]
+    records: pa.Table | None
+    """`RECORDS`; None of an old file when there are many."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quarantine:
     """The quarantine at one moment."""
 
-    records: Mapping[str, int]
+    numbers: Mapping[str, int]
     """Records by job, from the footers of all files read so far."""
 
-    reasons: Mapping[tuple[str, str], int]
-    """Records by job and reason, over the newest files."""
-
-    counted: int
-    """Records that `reasons` was counted over."""
+    records: pa.Table
+    """`RECORDS`, those of the newest files first."""
 
     unread: int
-    """Files whose footer has not been read yet."""
+    """Files that have not been read yet."""
 
-    examples: tuple[Example, ...]
-    """The newest ones."""
+    files: frozenset[File]
+    """What it was read from."""
 
     newest: datetime | None
     """When the newest file was written (UTC)."""
@@ -104,32 +95,49 @@ class QuarantineSource(StoreSource[Quarantine]):
             key=lambda file: (file[1].modified_ns, file),
             reverse=True,
         )
-        self._parts = _read_new(store, files, self._parts)
-        return summarise(files, self._parts)
+        parts = self._read_new(store, files)
+        held = self._held[1]
+        if held is not None and held.files == parts.keys() and held.unread == len(files) - len(parts):
+            return held
+        self._parts = parts
+        return summarise(files, parts)
+
+    def _read_new(self, store: Store, files: list[File]) -> dict[File, Part]:
+        parts = {file: self._parts[file] for file in files if file in self._parts}
+        rows = read = 0
+        for job, entry in files:
+            part = parts.get((job, entry))
+            if part is None and read < NEW_FILES:
+                try:
+                    with store.open(f"{job}/{entry.path}") as file:
+                        part = read_part(job, file, whole=rows < ROWS)
+                except FileNotFoundError:  # a full refresh took it away meanwhile
+                    continue
+                self.progress()
+                read += 1
+            if part is not None:
+                parts[job, entry] = part if rows < ROWS else Part(part.number, None)
+                rows += part.number
+        return parts
 
 
-def summarise(files: Iterable[File], parts: Mapping[File, Part]) -> Quarantine:
+def summarise(files: list[File], parts: Mapping[File, Part]) -> Quarantine:
     """Put together what is known of the files.
 
     Args:
         files: job and file, newest first.
         parts: what was read of them; some may be missing.
     """
-    files = list(files)
     known = [(job, parts[job, entry]) for job, entry in files if (job, entry) in parts]
-    records: Counter[str] = Counter()
-    reasons: Counter[tuple[str, str]] = Counter()
+    numbers: Counter[str] = Counter()
     for job, part in known:
-        records[job] += part.records
-        for reason, count in (part.reasons or {}).items():
-            reasons[job, reason] += count
-    examples = [example for _, part in known for example in part.examples]
+        numbers[job] += part.number
+    tables = [part.records for _, part in known if part.records is not None]
     return Quarantine(
-        records={job: records[job] for job in JOBS},
-        reasons=dict(reasons),
-        counted=sum(part.records for _, part in known if part.reasons is not None),
+        numbers={job: numbers[job] for job in JOBS},
+        records=pa.concat_tables([RECORDS.empty_table(), *tables]).slice(0, ROWS).combine_chunks(),
         unread=len(files) - len(known),
-        examples=tuple(examples[:EXAMPLES]),
+        files=frozenset(parts),
         newest=moment_of(files[0][1].modified_ns) if files else None,
     )
 
@@ -142,35 +150,13 @@ def _files(store: Store, job: str) -> list[FileEntry]:
         return []
 
 
-def _read_new(store: Store, files: list[File], known: Mapping[File, Part]) -> dict[File, Part]:
-    """What is known of the files after reading the newest of those that are new."""
-    parts = {file: known[file] for file in files if file in known}
-    rows = examples = read = 0
-    for job, entry in files:
-        part = parts.get((job, entry))
-        if part is None and read < NEW_FILES:
-            try:
-                with store.open(f"{job}/{entry.path}") as file:
-                    part = read_part(job, file, reasons=rows < REASON_ROWS, examples=EXAMPLES - examples)
-            except FileNotFoundError:  # a full refresh took it away meanwhile
-                continue
-            parts[job, entry] = part
-            read += 1
-        if part is not None:
-            if examples >= EXAMPLES and part.examples:
-                parts[job, entry] = part = replace(part, examples=())
-            rows, examples = rows + part.records, examples + len(part.examples)
-    return parts
-
-
-def read_part(job: str, file: IOBase, *, reasons: bool, examples: int) -> Part:
-    """Read a file of the quarantine as far as it is wanted.
+def read_part(job: str, file: IOBase, *, whole: bool) -> Part:
+    """Read a file of the quarantine.
 
     Args:
         job: who wrote it.
         file: Parquet, with the columns of the quarantine.
-        reasons: whether the reasons are counted.
-        examples: how many records to show, at most.
+        whole: whether its records are wanted, too.
 
     Raises:
         pa.ArrowInvalid: when it is no Parquet.
@@ -178,37 +164,34 @@ def read_part(job: str, file: IOBase, *, reasons: bool, examples: int) -> Part:
     """
     # Everything in the calling thread, see HdfsStore.
     parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=False)
-    counted: Counter[str] | None = None
-    if reasons:
-        column = parquet.read(["reasons"], use_threads=False)["reasons"]
-        values = pc.value_counts(pc.list_flatten(column)).to_pylist()
-        counted = Counter({str(row["values"]): row["counts"] for row in values})
-    shown = _examples(job, parquet, examples) if examples > 0 and parquet.metadata.num_rows else ()
-    return Part(parquet.metadata.num_rows, counted, shown)
+    number = parquet.metadata.num_rows
+    return Part(number, _records(job, parquet) if whole else None)
 
 
-def _examples(job: str, parquet: pq.ParquetFile, number: int) -> tuple[Example, ...]:
-    group = parquet.metadata.row_group(0)
-    raw = next(group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == "raw")
-    columns = ["reasons", "source", "topic", "partition", "offset", "quarantined_at"]
-    if raw.total_uncompressed_size <= RAW_BYTES:
+def _records(job: str, parquet: pq.ParquetFile) -> pa.Table:
+    columns = ["reasons", "source", "topic", "partition", "offset", "run_id", "quarantined_at"]
+    if _raw_bytes(parquet.metadata) <= RAW_BYTES:
         columns.append("raw")
-    batch = next(parquet.iter_batches(batch_size=number, row_groups=[0], columns=columns, use_threads=False))
-    return tuple(_example(job, row) for row in batch.to_pylist())
+    table = next(parquet.iter_batches(ROWS, columns=columns, use_threads=False), None)
+    if table is None:
+        return RECORDS.empty_table()
+    rows = table.num_rows
+    raw = pc.utf8_slice_codeunits(table["raw"], 0, RAW_CHARACTERS) if "raw" in columns else pa.nulls(rows, pa.string())
+    numbers = [pc.cast(table[name], pa.string()) for name in ("partition", "offset")]
+    event = pc.binary_join_element_wise(table["topic"], *numbers, "/")
+    made: dict[str, Any] = {
+        "job": pa.repeat(job, rows),
+        "reasons": table["reasons"],
+        "file": pc.coalesce(table["topic"], pc.replace_substring_regex(table["source"], "^.*/", ""), pa.scalar("")),
+        "origin": pc.coalesce(event, table["source"], pa.scalar("")),
+        "run": table["run_id"],
+        "quarantined_at": table["quarantined_at"],
+        "raw": raw,
+    }
+    return pa.table([made[name] for name in RECORDS.names], RECORDS.names).cast(RECORDS)
 
 
-def _example(job: str, row: Mapping[str, Any]) -> Example:
-    moment: datetime | None = row["quarantined_at"]
-    if moment is not None and moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    raw = row.get("raw")
-    if raw is not None and len(raw) > RAW_CHARACTERS:
-        raw = f"{raw[:RAW_CHARACTERS]}… ({len(raw):,} characters)"
-    topic = row["topic"]
-    return Example(
-        job=job,
-        quarantined_at=moment,
-        reasons=tuple(row["reasons"] or ()),
-        origin=str(row["source"] or "") if topic is None else f"{topic}/{row['partition']}/{row['offset']}",
-        raw=raw,
-    )
+def _raw_bytes(metadata: pq.FileMetaData) -> int:
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == "raw")

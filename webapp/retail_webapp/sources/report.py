@@ -31,6 +31,9 @@ class Report:
     notice: str | None
     """A sentence for the reader when not all is well."""
 
+    version: int = 0
+    """Of the data: another number for other data."""
+
     @property
     def stale(self) -> bool:
         """Whether the data shown may be behind the truth."""

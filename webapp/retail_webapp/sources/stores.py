@@ -139,7 +139,7 @@ class HdfsStore:
 
     def files(self, path: str) -> list[FileEntry]:
         """See Store."""
-        root = f"{self._folder}/{path}"
+        root = f"{self._folder}/{path}".rstrip("/")
         statuses = self._client.list_status(root, recursive=True)
         return [
             FileEntry(s.path.removeprefix(f"{root}/"), s.length, s.modification_time * 1_000_000)

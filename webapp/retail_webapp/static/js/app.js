@@ -17,7 +17,7 @@ const announcements = document.getElementById("announcements");
 const latest = new Map();
 const failing = new Set();
 let clockOffset = 0;
-let choices = { from: null, to: null, categories: [], products: [] };
+let choices = { from: null, to: null, categories: [] };
 
 // ---- Filters
 
@@ -82,10 +82,24 @@ function fillChoices() {
     form.elements[name].max = choices.to ?? "";
   }
   markRange();
-  const category = form.elements.category.value;
-  const inCategory = choices.products.filter((row) => !category || row.category === category);
   fillSelect(form.elements.category, "All categories", choices.categories);
-  fillSelect(form.elements.product, "All products", [...new Set(inCategory.map((row) => row.product))]);
+}
+
+/** Products that hold what was typed, for the list below the field. */
+async function suggest() {
+  const values = new URLSearchParams({ like: form.elements.product.value, category: form.elements.category.value });
+  const response = await fetch(`/api/names?${values}`).catch(() => null);
+  if (!response?.ok) return;
+  const { rows } = await response.json();
+  document.getElementById("names").replaceChildren(...rows.map((name) => new Option(name, name)));
+}
+
+let suggestTimer = null;
+for (const event of ["focus", "input"]) {
+  form.elements.product.addEventListener(event, () => {
+    clearTimeout(suggestTimer);
+    suggestTimer = setTimeout(suggest, FILTER_DELAY_MS);
+  });
 }
 
 function daysBefore(iso, days) {
@@ -151,7 +165,8 @@ const isFiltered = () => query(DATA).size > 0;
 function show(name, answer) {
   const panel = document.getElementById(name);
   const part = (which) => panel.querySelector(`[data-part=${which}]`);
-  const empty = answer.rows.length === 0;
+  // Filters of the panel itself stay, or nobody could take them back.
+  const empty = answer.rows.length === 0 && !(name === "quarantine" && answer.totals?.records);
   part("content").hidden = empty;
   part("empty").hidden = !empty;
   part("empty").textContent = empty ? emptyText(name, answer) : "";
@@ -169,6 +184,7 @@ function show(name, answer) {
 function emptyText(name, answer) {
   if (answer.notice) return answer.notice;
   if (name === "quarantine") return "The quarantine is empty.";
+  if (name === "comparison") return "Neither batch nor stream has a day yet.";
   return isFiltered() ? "Nothing matches these filters." : "No data.";
 }
 
@@ -189,12 +205,16 @@ function showAges() {
     const text = ago(shown.dataset.moment, serverNow());
     if (shown.textContent !== text) shown.textContent = text;
   }
+  for (const shown of document.querySelectorAll("[data-behind]")) {
+    const text = `${age(Math.max(0, Math.round((serverNow() - Date.parse(shown.dataset.behind)) / 1000)))} behind now`;
+    if (shown.textContent !== text) shown.textContent = text;
+  }
 }
 
 const serverNow = () => Date.now() + clockOffset;
 
 function showStatus(answer) {
-  const names = { batch: "Batch", live: "Live" };
+  const names = { batch: "Batch", live: "Live", stream: "Stream" };
   document.getElementById("sources").replaceChildren(...answer.rows.map((row) => element("li", {
     className: `source source-${row.state}`,
     children: [element("span", { className: "dot" }), `${names[row.name]}: ${row.state}`],
@@ -237,22 +257,46 @@ function told(name, changed) {
   };
 }
 
-function panelFeed(name, names, seconds) {
-  return new Feed(() => address(`/api/${name}`, names), seconds, told(name, (answer) => {
+const panelFeed = (name, names, seconds) => feed(name, () => address(`/api/${name}`, names), seconds);
+
+/** A feed of a panel that has filters of its own. */
+const ownFeed = (name, seconds) => feed(name, () => own(`/api/${name}`, document.getElementById(`${name}-filters`)), seconds);
+
+function own(path, fields) {
+  const values = new URLSearchParams([...new FormData(fields)].filter(([, value]) => value));
+  return values.size ? `${path}?${values}` : path;
+}
+
+function feed(name, from, seconds) {
+  return new Feed(from, seconds, told(name, (answer) => {
     latest.set(name, answer);
     show(name, answer);
   }));
 }
+
+const ownFeeds = { comparison: ownFeed("comparison", SLOW_SECONDS), quarantine: ownFeed("quarantine", SLOW_SECONDS) };
 
 const feeds = [
   new Feed(() => "/api/status", BATCH_SECONDS, told("status", showStatus)),
   panelFeed("daily", DATA, BATCH_SECONDS),
   panelFeed("products", ALL, BATCH_SECONDS),
   panelFeed("categories", DATA, BATCH_SECONDS),
+  panelFeed("stores", ["from", "to"], BATCH_SECONDS),
+  panelFeed("stream", [], BATCH_SECONDS),
   panelFeed("windows", ["category", "product"], LIVE_SECONDS),
-  panelFeed("quarantine", [], SLOW_SECONDS),
+  panelFeed("closed", ["category", "product"], SLOW_SECONDS),
+  ...Object.values(ownFeeds),
   panelFeed("jobs", [], SLOW_SECONDS),
 ];
+
+for (const name of Object.keys(ownFeeds)) {
+  const fields = document.getElementById(`${name}-filters`);
+  fields.addEventListener("submit", (event) => event.preventDefault());
+  fields.addEventListener("change", () => {
+    ownFeeds[name].restart();
+    if (name === "quarantine") document.getElementById("records").href = own("/api/quarantine.csv", fields);
+  });
+}
 
 // ---- Commands to copy
 

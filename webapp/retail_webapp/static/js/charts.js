@@ -3,6 +3,8 @@
 import { axisMoney, money } from "./format.js";
 
 const PALETTE_SIZE = 8;
+const OTHERS = "all others";
+const NAMED = { revenue: "--series-1", store: "--series-2" };
 const charts = new Map();
 const colours = new Map();
 
@@ -19,7 +21,8 @@ export function setCategories(names) {
   });
 }
 
-export const colourOf = (category) => css(colours.get(category) ?? "--series-unknown");
+/** The colour of a category; what is no category has one, too. */
+export const colourOf = (category) => css(NAMED[category] ?? colours.get(category) ?? "--series-unknown");
 
 /**
  * Draw or update a stacked chart of vertical bars.
@@ -27,25 +30,49 @@ export const colourOf = (category) => css(colours.get(category) ?? "--series-unk
  * @param {string[]} labels
  * @param {Array<{label: string, texts: string[], faded?: boolean[]}>} series one per category; texts are money.
  */
-export function stackedBars(panel, labels, series) {
-  draw(panel, "x", labels, series.map(({ label, texts, faded }) => ({
-    label,
+export function stackedBars(panel, labels, series, before) {
+  const bars = series.map(({ label, texts, faded }) => ({
+    label: label ?? OTHERS,
     texts,
     data: texts.map(Number),
+    stack: "now",
     backgroundColor: texts.map((_, index) => colourOf(label) + (faded?.[index] ? "80" : "")),
-  })), { stacked: true, legend: true });
+  }));
+  if (before) bars.push(line(before.label, before.texts, "--muted"));
+  draw(panel.querySelector("canvas"), "x", labels, bars, { stacked: true, legend: true });
 }
 
 /**
+ * Draw or update stacked bars of counts, each kind with a colour of its own, and a line of them, if any.
+ * @param {HTMLCanvasElement} canvas
+ * @param {string[]} labels
+ * @param {Array<{label: string, data: number[], colour: string | string[], line?: boolean}>} series colours are CSS variables.
+ * @param {(value: number) => string} shown
+ */
+export function curve(canvas, labels, series, shown) {
+  draw(canvas, "x", labels, series.map(({ label, data, colour, line: asLine }) => (asLine
+    ? line(label, data, colour)
+    : {
+      label, texts: data, data, stack: "now", legendColour: [colour].flat()[0],
+      backgroundColor: [colour].flat().map(css),
+    })), { stacked: true, legend: series.length > 1, shown });
+}
+
+const line = (label, texts, colour) => ({
+  type: "line", label, texts, data: texts.map(Number), borderColor: css(colour), backgroundColor: css(colour),
+  legendColour: colour, borderWidth: 1.5, borderDash: [4, 3], pointRadius: 0, pointHitRadius: 8, order: -1, stack: label,
+});
+
+/**
  * Draw or update a chart of horizontal bars, each with its own colour.
- * @param {Array<{label: string, category: string, text: string}>} bars
+ * @param {Array<{label: string, colour: string, text: string}>} bars
  */
 export function horizontalBars(panel, bars) {
-  draw(panel, "y", bars.map((bar) => bar.label), [{
+  draw(panel.querySelector("canvas"), "y", bars.map((bar) => bar.label), [{
     label: "Revenue",
     texts: bars.map((bar) => bar.text),
     data: bars.map((bar) => Number(bar.text)),
-    backgroundColor: bars.map((bar) => colourOf(bar.category)),
+    backgroundColor: bars.map((bar) => bar.colour),
   }], { stacked: false, legend: false });
 }
 
@@ -56,16 +83,15 @@ export function recolour(redraw) {
   redraw();
 }
 
-function draw(panel, indexAxis, labels, datasets, { stacked, legend }) {
+function draw(canvas, indexAxis, labels, datasets, { stacked, legend, shown }) {
   if (!available()) return;
-  const canvas = panel.querySelector("canvas");
   const chart = charts.get(canvas);
   if (!chart) {
     globalThis.Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
     charts.set(canvas, new globalThis.Chart(canvas, {
       type: "bar",
       data: { labels, datasets: datasets.map(styled) },
-      options: options(indexAxis, stacked, legend),
+      options: options(indexAxis, stacked, legend, shown),
     }));
     return;
   }
@@ -83,16 +109,20 @@ const styled = (dataset) => ({
 /** Labels of the legend in the plain colour, also where the first bars are faded. */
 function fullColours(chart) {
   return globalThis.Chart.defaults.plugins.legend.labels.generateLabels(chart)
-    .map((label) => ({ ...label, fillStyle: colourOf(label.text), strokeStyle: colourOf(label.text) }));
+    .map((label) => {
+      const own = chart.data.datasets[label.datasetIndex].legendColour;
+      const colour = own ? css(own) : colourOf(label.text);
+      return { ...label, fillStyle: colour, strokeStyle: colour };
+    });
 }
 
-function options(indexAxis, stacked, legend) {
+function options(indexAxis, stacked, legend, shown) {
   const values = {
     stacked,
     beginAtZero: true,
     border: { display: false },
     grid: { color: css("--line") },
-    ticks: { color: css("--muted"), callback: (value) => axisMoney(value), maxTicksLimit: 7 },
+    ticks: { color: css("--muted"), callback: (value) => (shown ?? axisMoney)(value), maxTicksLimit: 7 },
   };
   const names = {
     stacked,
@@ -118,7 +148,7 @@ function options(indexAxis, stacked, legend) {
       },
       tooltip: {
         filter: (item) => item.raw !== 0,
-        callbacks: { label: (item) => ` ${item.dataset.label}: ${money(item.dataset.texts[item.dataIndex])}` },
+        callbacks: { label: (item) => ` ${item.dataset.label}: ${(shown ?? money)(item.dataset.texts[item.dataIndex])}` },
       },
     },
   };

@@ -59,7 +59,7 @@ function bodyCell(column, row, index) {
   return cell;
 }
 
-const classOf = ({ numeric, minor }) => [numeric && "n", minor && "minor"].filter(Boolean).join(" ");
+const classOf = ({ numeric, minor, wide }) => [numeric && "n", minor && "minor", wide && "wide"].filter(Boolean).join(" ");
 
 function totalRow(columns, texts) {
   return element("tr", {

@@ -1,0 +1,115 @@
+"""What the page offers to compute oneself gives what the page shows."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from pyspark.sql import SparkSession
+from retail_webapp.settings import Settings
+from retail_webapp.snippets import Snippet, snippets_of
+
+from .samples import write_everything
+
+pytestmark = pytest.mark.usefixtures("everything")
+
+
+@pytest.fixture
+def everything(folder: Path) -> None:
+    write_everything(folder.parent, datetime.now(UTC))
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.sql.shuffle.partitions", "1").getOrCreate()
+    yield session
+    session.stop()
+
+
+def run(snippet: Snippet, spark: SparkSession | None = None) -> list[dict[str, Any]]:
+    """The rows that the lines leave, with everything as text."""
+    names: dict[str, Any] = {"spark": spark}
+    exec(snippet.code, names)
+    rows = names["rows"]
+    if snippet.tool == "PySpark":
+        return [row.asDict() for row in rows.collect()]
+    if snippet.tool == "DuckDB":
+        return list(rows.to_arrow_table().to_pylist())
+    return list(rows)
+
+
+def text(value: object) -> str:
+    """As the page has it."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f") if value else "0"
+    return str(value)
+
+
+def rows_of(rows: list[dict[str, Any]], *names: str) -> list[tuple[str, ...]]:
+    return [tuple(text(row[name]) for name in names) for row in rows]
+
+
+def plain(answer: list[dict[str, Any]], *names: str) -> list[tuple[str, ...]]:
+    """Rows of the page, with money and quantities as numbers are written."""
+    decimals = ("quantity", "revenue", "batch", "closed", "difference")
+    typed = [{name: Decimal(row[name]) if name in decimals else row[name] for name in names} for row in answer]
+    return rows_of(typed, *names)
+
+
+PANELS = {
+    "daily": ("days", ("order_date", "orders", "quantity", "revenue")),
+    "products": ("rows", ("product", "orders", "quantity", "revenue")),
+    "categories": ("rows", ("category", "orders", "quantity", "revenue")),
+    "stores": ("rows", ("store_id", "store_city", "orders", "quantity", "revenue")),
+    "closed": ("rows", ("window_start", "orders", "revenue")),
+    "quarantine": ("rows", ("reason", "records")),
+    "jobs": ("runs", ("run_id", "rows_read", "clean", "quarantined", "result")),
+}
+
+
+def offered(settings: Settings, panel: str, tool: str) -> Snippet:
+    return next(snippet for snippet in snippets_of(settings)[panel] if snippet.tool == tool)
+
+
+@pytest.mark.parametrize(
+    ("panel", "tool"),
+    [*((panel, tool) for panel in PANELS if panel != "jobs" for tool in ("PySpark", "DuckDB")), ("jobs", "Python")],
+)
+def test_the_lines_of_a_panel_give_its_numbers(
+    client: FlaskClient, settings: Settings, spark: SparkSession, panel: str, tool: str
+) -> None:
+    part, names = PANELS[panel]
+    shown = plain(client.get(f"/api/{panel}").get_json()[part], *names)
+    assert len(shown) > 1
+    assert sorted(rows_of(run(offered(settings, panel, tool), spark), *names)) == sorted(shown)
+
+
+@pytest.mark.parametrize("tool", ["PySpark", "DuckDB"])
+def test_the_lines_that_compare_a_day_give_its_differences(
+    client: FlaskClient, settings: Settings, spark: SparkSession, tool: str
+) -> None:
+    answer = client.get("/api/comparison").get_json()
+    computed = [row for row in run(offered(settings, "comparison", tool), spark) if str(row["day"]) == answer["day"]]
+    shown = plain(answer["rows"], "product", "batch", "closed", "difference")
+    assert sorted(rows_of(computed, "product", "batch", "stream", "difference")) == sorted(shown)
+
+
+def test_the_lines_of_the_stream_give_its_sums(client: FlaskClient, settings: Settings, spark: SparkSession) -> None:
+    now = client.get("/api/stream").get_json()["now"]
+    (row,) = run(offered(settings, "stream", "PySpark"), spark)
+    assert {name: row[name] for name in ("events", "counted", "repeated", "quarantined")} == {
+        name: now[name] for name in ("events", "counted", "repeated", "quarantined")
+    }
+
+
+def test_on_a_cluster_they_read_from_hdfs_with_spark() -> None:
+    found = snippets_of(Settings(use_hdfs=True, kafka_bootstrap_servers="worker1:9092"))
+    assert {snippet.tool for snippets in found.values() for snippet in snippets} == {"PySpark", "Python"}
+    assert 'parquet("/data/output/analysis_parquet")' in found["products"][0].code
+    assert "worker1:9092" in found["windows"][0].code

@@ -34,6 +34,7 @@ class Hdfs:
         self.url = f"hdfs://127.0.0.1:{ports[0]}"
         self._web = f"http://127.0.0.1:{ports[1]}/webhdfs/v1"
         self._home = home
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.configuration.mkdir()
         _write_site(self.configuration / "core-site.xml", {"fs.defaultFS": self.url})
         site = {
@@ -55,6 +56,17 @@ class Hdfs:
         # Flags for a short life: a small heap, and no optimising that would never pay.
         flags = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
         return ["java", *flags, "-cp", f"{self.configuration}:{self._home}/lib/*:{self._home}", *arguments]
+
+    def start(self, name: str) -> None:
+        """Start a daemon, by its class."""
+        with (self._home / f"{name.rsplit('.', 1)[-1]}.log").open("a") as log:
+            self.processes[name] = subprocess.Popen(self.java(name), stdout=log, stderr=log)
+
+    def kill(self, name: str) -> None:
+        """Kill a daemon, by its class."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
 
     def put(self, path: str, content: bytes) -> None:
         """Write a file."""
@@ -108,18 +120,14 @@ def running_hdfs(home: Path) -> Iterator[Hdfs]:
     subprocess.run(["tar", "--zstd", "-xf", str(packed), "-C", str(home)], check=True)
     hdfs = Hdfs(home)
     subprocess.run(hdfs.java(NAMENODE, "-format", "-nonInteractive"), check=True, capture_output=True)
-    started = []
     try:
         for name in (NAMENODE, DATANODE):
-            log = (home / f"{name.rsplit('.', 1)[-1]}.log").open("w")
-            started.append(subprocess.Popen(hdfs.java(name), stdout=log, stderr=log))
-            log.close()
+            hdfs.start(name)
         hdfs.wait_until_it_stores()
         yield hdfs
     finally:
-        for process in started:
-            process.kill()
-            process.wait()
+        for name in list(hdfs.processes):
+            hdfs.kill(name)
 
 
 def _free_ports(number: int) -> list[int]:

@@ -1,7 +1,6 @@
 """A source that is looked at every few seconds; requests never wait for it."""
 
 import logging
-import re
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -11,6 +10,7 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 
 from retail_webapp.sources.report import Report, State
 from retail_webapp.sources.stores import Store
+from retail_webapp.sources.trouble import NO_ANSWER, more, reason
 from retail_webapp.sources.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,6 @@ HANG_SECONDS = 10.0
 
 MOST_HANG_SECONDS = 320.0
 """Each look that is given up makes the patience with the next one twice as long, up to this."""
-
-REMOTE_ERROR = re.compile(r'RPCError\("[\w.]*?(\w+)", "(.*?)(?:\\n|"\)$)')
 
 
 class How(TypedDict):
@@ -150,7 +148,7 @@ class PolledSource(ABC, Generic[T]):
     def _take(self, found: T | None, error: Exception | None) -> None:
         version, before = self._held
         if error is not None:
-            self._become(State.AWAY, _reason(error))
+            self._become(State.AWAY, reason(error))
         elif found is not None:
             if found != before:
                 self._held = version + 1, found
@@ -174,7 +172,7 @@ class PolledSource(ABC, Generic[T]):
                 return self.quiet_notice
             case State.AWAY:
                 shown = "nothing to show yet" if found is None else "showing the last good data"
-                return f"{self._product} cannot be read ({error}): {shown}; trying again."
+                return f"{self._product} cannot be read ({error}): {shown}; trying again.{more(self._product, error)}"
             case _:
                 return None
 
@@ -185,7 +183,7 @@ class PolledSource(ABC, Generic[T]):
             while not self._worker.stopping.wait(min(1.0, self._patience / 4)) and not self._hangs():
                 pass
             if not self._worker.stopping.is_set():
-                self._become(State.AWAY, f"no answer for {self._patience:.0f} s")
+                self._become(State.AWAY, f"{NO_ANSWER} for {self._patience:.0f} s")
                 self._first_look.set()
                 self._turn += 1
                 self._looking_since = None
@@ -238,11 +236,3 @@ class StoreSource(PolledSource[T]):
     @abstractmethod
     def look_into(self, store: Store) -> T | None:
         """Look once, see `PolledSource.look`."""
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error, short enough for a notice."""
-    text = str(error).strip() or type(error).__name__
-    # The HDFS client gives the class, and the whole stack of the NameNode in the same string.
-    remote = REMOTE_ERROR.match(text)
-    return (f"{remote[1]}: {remote[2]}" if remote else text).splitlines()[0][:160]

@@ -293,7 +293,8 @@ function job(row, { last_batch: batch }) {
   if (row.name === "batch" && batch) {
     told.push(["Read", `${integer(batch.rows_read)} = ${integer(batch.clean)} clean + ${integer(batch.quarantined)} quarantined`]);
     told.push(["Published", `${integer(batch.dates_published.length)} days, publication ${integer(batch.publication)}`]);
-    if (batch.message) told.push(["Said", batch.message]);
+    // Of an earlier run, when the last one could not write its report.
+    if (batch.message && row.result) told.push(["Said", batch.message]);
   }
   const state = [row.result, row.state].filter(Boolean).join(" · ");
   return element("li", {

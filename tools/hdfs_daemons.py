@@ -39,7 +39,7 @@ class Hdfs:
         self.url = f"hdfs://127.0.0.1:{ports[0]}"
         self._web = f"http://127.0.0.1:{ports[1]}/webhdfs/v1"
         self._home = home
-        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.configuration.mkdir()
         _write_site(self.configuration / "core-site.xml", {"fs.defaultFS": self.url})
         site = {
@@ -66,17 +66,15 @@ class Hdfs:
         """Run `hdfs dfsadmin`."""
         subprocess.run(self.java(ADMIN, *arguments), check=True, capture_output=True)
 
-    def start(self) -> None:
-        """Make an empty file system, start its daemons, and wait until a file can be written."""
-        subprocess.run(self.java(NAMENODE, "-format", "-nonInteractive"), check=True, capture_output=True)
-        for name in (NAMENODE, DATANODE):
-            self._daemons[name] = self._run(name, self.java(name))
-        self.wait_until_it_stores()
+    def start(self, *names: str) -> None:
+        """Start daemons, all when none is named."""
+        for name in names or (NAMENODE, DATANODE):
+            self.processes[name] = self._run(name, self.java(name))
 
     def stop(self, *names: str) -> None:
         """Kill daemons, all when none is named."""
-        for name in names or tuple(self._daemons):
-            process = self._daemons.pop(name)
+        for name in names or tuple(self.processes):
+            process = self.processes.pop(name)
             process.kill()
             process.wait()
 
@@ -173,8 +171,10 @@ def running_hdfs(home: Path) -> Iterator[Hdfs]:
         raise Problem("There is no archive of Hadoop, or no Java. Run `make artefacts`.")
     subprocess.run(["tar", "--zstd", "-xf", str(packed), "-C", str(home)], check=True)
     hdfs = Hdfs(home)
+    subprocess.run(hdfs.java(NAMENODE, "-format", "-nonInteractive"), check=True, capture_output=True)
     try:
         hdfs.start()
+        hdfs.wait_until_it_stores()
         yield hdfs
     finally:
         hdfs.stop()

@@ -1,6 +1,7 @@
 """The dashboard over a real HDFS, whose snapshots are the publications."""
 
 import json
+import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -80,6 +81,21 @@ def test_snapshots_of_hdfs_are_the_publications(hdfs: Hdfs, tmp_path: Path) -> N
         hdfs.put("/data/quarantine/batch/part-1.parquet", local.read_bytes())
         quarantine = ask(f"{address}/api/quarantine", lambda answer: answer["rows"])
         assert quarantine["totals"]["batch"] == 3
+
+        # It holds its connections and answers nothing: the worst that a NameNode can do.
+        hdfs.processes[NAMENODE].send_signal(signal.SIGSTOP)
+        frozen = ask(f"{address}/api/daily", lambda answer: answer["state"] == "away")
+        assert "no answer for 10 s): showing the last good data" in frozen["notice"]
+        assert days(frozen) == [str(DAY_3), str(DAY_2)]
+        hdfs.stop(NAMENODE)
+        hdfs.start(NAMENODE)
+        hdfs.wait_until_it_stores()
+        hdfs.delete(f"{FOLDER}/order_date={DAY_2}")
+        hdfs.snapshot(FOLDER, "p000000003")
+        restarted = ask(f"{address}/api/daily", lambda answer: answer["totals"]["days"] == 1)
+        assert (restarted["state"], restarted["notice"]) == ("ok", None)
+        for panel in ("products", "quarantine"):
+            ask(f"{address}/api/{panel}", lambda answer: answer["state"] == "ok")
 
 
 def test_what_keeps_hdfs_from_being_read_is_told_with_the_command_that_says_more(hdfs: Hdfs, tmp_path: Path) -> None:

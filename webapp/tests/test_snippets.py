@@ -1,5 +1,6 @@
 """What the page offers to compute oneself gives what the page shows."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from flask.testing import FlaskClient
 from pyspark.sql import SparkSession
 from retail_webapp.settings import Settings
 from retail_webapp.snippets import Snippet, snippets_of
+
+from tools.kafka_broker import create_topic, running, spark_kafka_jars
 
 from .samples import write_everything
 
@@ -25,6 +29,7 @@ def everything(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
     builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.jars", spark_kafka_jars())
     session = builder.config("spark.sql.shuffle.partitions", "1").getOrCreate()
     yield session
     session.stop()
@@ -106,6 +111,20 @@ def test_the_lines_of_the_stream_give_its_sums(client: FlaskClient, settings: Se
     assert {name: row[name] for name in ("events", "counted", "repeated", "quarantined")} == {
         name: now[name] for name in ("events", "counted", "repeated", "quarantined")
     }
+
+
+def test_the_lines_of_the_live_windows_give_their_newest_values(spark: SparkSession) -> None:
+    with running() as broker:
+        create_topic(broker.address, "product_revenue", cleanup_policy="compact")
+        producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+        values = [("Milk", "1.00"), ("Milk", "2.00"), ("Soap", "0.30"), ("Bread", "9.00"), ("Bread", None)]
+        for product, revenue in values:
+            fields = {"window_start": "2025-03-01T12:00:00Z", "product": product, "orders": 1, "revenue": revenue}
+            producer.produce("product_revenue", json.dumps(fields) if revenue else None, key=product)
+        assert producer.flush(30) == 0
+        (snippet,) = snippets_of(Settings(kafka_bootstrap_servers=broker.address))["windows"]
+        rows = rows_of(run(snippet, spark), "window_start", "orders", "revenue")
+    assert rows == [("2025-03-01T12:00:00Z", "2", "2.3")]
 
 
 def test_on_a_cluster_they_read_from_hdfs_with_spark() -> None:

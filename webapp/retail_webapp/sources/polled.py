@@ -10,7 +10,7 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 
 from retail_webapp.sources.report import Report, State
 from retail_webapp.sources.stores import Store
-from retail_webapp.sources.trouble import more, reason
+from retail_webapp.sources.trouble import NO_ANSWER, more, reason
 from retail_webapp.sources.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class PolledSource(ABC, Generic[T]):
             while not self._worker.stopping.wait(min(1.0, self._patience / 4)) and not self._hangs():
                 pass
             if not self._worker.stopping.is_set():
-                self._become(State.AWAY, f"no answer for {self._patience:.0f} s")
+                self._become(State.AWAY, f"{NO_ANSWER} for {self._patience:.0f} s")
                 self._first_look.set()
                 self._turn += 1
                 self._looking_since = None

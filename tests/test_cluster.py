@@ -216,7 +216,7 @@ def test_input_that_cannot_be_used_is_refused_and_changes_nothing(cluster: Clust
         refused = cluster.make("batch", check=False)
     finally:
         stray.unlink()
-    assert refused.code and "stray.csv has no column that we know" in refused.output
+    assert refused.code and "stray.csv lacks a date and an amount" in refused.output
     assert "stray.csv" not in cluster.ssh("edge1", "hdfs dfs -ls /data/input").output
 
 

@@ -66,9 +66,13 @@ ssh: ## a shell on a host: make ssh HOST=edge1
 ##@ Jobs
 
 .PHONY: batch
-batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result
+batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result; FORGET=x.csv takes out one that is gone
 	@python -m tools.preflight input $(INVENTORY)
 	$(call step,Batch,ansible-playbook ansible/batch.yml)
+
+.PHONY: input
+input: setup ## how the files of data/input are read, and what does not fit; WRITE=1 writes a dataset.toml for it
+	@python -m tools.input $(INVENTORY) $(if $(WRITE),--write)
 
 .PHONY: streaming
 streaming: setup ## restart streaming and producer, nothing else

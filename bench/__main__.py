@@ -16,7 +16,7 @@ from bench import RATIOS, Ratio, show
 from tools.terminal import console
 
 ROOT = Path(__file__).resolve().parent.parent
-ALL = ("batch", "streaming", "producer", "dashboard", "freshness", "deploy", "mirror")
+ALL = ("batch", "small", "streaming", "producer", "dashboard", "freshness", "deploy", "mirror")
 
 
 def main() -> int:

@@ -206,11 +206,24 @@ def test_a_file_without_known_column_in_hdfs_goes_to_the_quarantine(cluster: Clu
     cluster.ssh("edge1", "echo -e 'colour,weight\\nred,3' | sudo -u retail hdfs dfs -put - /data/input/stray.csv")
     cluster.ssh("edge1", "sudo systemctl start retail-batch")
     journal = cluster.ssh("edge1", "sudo journalctl --unit retail-batch --lines 20 --output cat --no-pager").output
-    assert "no known column in stray.csv" in journal
+    assert "no row of stray.csv could be used" in journal
     assert "quarantined 2" in journal  # what would be its header, too
-    cluster.make("batch")
+    assert "partial: no row of stray.csv could be used" in cluster.make("batch").output
     assert published_csv(cluster).read_text() == before
-    cluster.ssh("edge1", "sudo -u retail hdfs dfs -rm -skipTrash /data/input/stray.csv")
+    assert "partial" not in cluster.make("batch", "FORGET=stray.csv").output
+    assert "stray.csv" not in cluster.ssh("edge1", "hdfs dfs -ls /data/input").output
+
+
+def test_a_file_that_is_renamed_counts_twice_only_until_it_is_forgotten(cluster: Cluster) -> None:
+    october = next((cluster.lab.data / "input").glob("october-*.csv"))
+    october.rename(october.with_name("Größe 100% (1).csv"))
+    said = cluster.make("batch").output
+    assert f"{october.name} is not in" in said and "its sales still count" in said
+    refused = cluster.make("batch", "FORGET=Größe 100% (1).csv", check=False)
+    assert refused.code and "take it away there" in refused.output
+    cluster.make("batch", f"FORGET={october.name}")
+    assert october.name not in cluster.ssh("edge1", "hdfs dfs -ls /data/input").output
+    test_the_result_equals_the_oracle_to_the_cent(cluster)
 
 
 def test_restarting_streaming_restarts_nothing_else_and_loses_no_window(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import secrets
+import shlex
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from retail_dataset.files import input_files, is_input
 from rich.console import Console
 
 from tools import cluster as clusters
@@ -27,6 +29,7 @@ from tools.oracle import compare, daily_revenue
 from tools.status import look_at
 from tools.terminal import Problem, run
 
+INPUT = "/var/lib/retail/input"
 RESULT = "/var/lib/retail/output/analysis_csv/daily_revenue.csv"
 PYSPARK = """
 from pyspark.sql import SparkSession
@@ -102,6 +105,12 @@ def batch(cluster: Cluster) -> None:
     """Compare the published CSV with an independent computation over the same input."""
     text = _on(cluster.one_of("edge"), f"sudo cat {RESULT}")
     source = Path(cluster.variable("jobs_source", str(clusters.ROOT / "data" / "input")))
+    there = _on(cluster.one_of("edge"), f"cd {INPUT} && sudo find . -type f -printf '%P\\n'").splitlines()
+    for name in sorted(filter(is_input, set(there) - set(input_files(source)))):
+        raise Problem(
+            f"{name} is not in {source} any more, and its sales still count: bring it back, or take them out with "
+            f"`make batch FORGET={shlex.quote(name)}`"
+        )
     differences = compare(daily_revenue(source), list(csv.DictReader(io.StringIO(text))))
     _expect(not differences, f"{len(differences)} differences from the oracle over {source}: {differences[:3]}")
 

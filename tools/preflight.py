@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import shutil
 import socket
 import subprocess
@@ -26,8 +25,8 @@ from typing import Any
 
 import yaml
 
-from tools.oracle import COLUMNS, PRODUCTS
 from tools.packing import PLATFORMS
+from tools.sales_files import objections as input_objections
 from tools.terminal import Problem, console, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,27 +183,6 @@ def _hosts(inventory: Inventory) -> Iterator[str]:
     for address, hosts in owners.items():
         if len(hosts) > 1:
             yield f"Address {address} is given to {' and '.join(hosts)}. Give each host its own."
-
-
-def input_objections(folder: Path) -> Iterator[str]:
-    """Why the CSVs of a folder are no input for the pipeline.
-
-    Args:
-        folder: what goes to /data/input.
-    """
-    files = sorted(path for path in folder.glob("*.csv") if path.name.lower() != PRODUCTS)
-    if not files:
-        yield f"{folder} has no CSV of transactions. Put some there, or take the sample month: `make sample-data`."
-    known = {name for names in COLUMNS.values() for name in names}
-    for path in files:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            header = file.readline(10_000).strip()
-        names = {name.strip(' "').lower() for name in re.split(r"[,;\t|]", header)}
-        if header and not names & known:
-            yield (
-                f"{path} has no column that we know in its first line ({header[:80]}). Correct it, or move the file "
-                f"away; a header is {','.join(COLUMNS)}, in any order and not all of them."
-            )
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Which files of an input folder are transactions."""
+"""Which files of an input folder are transactions, and what lies beside them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 PRODUCTS = "products.csv"
+RULES = "dataset.toml"
 ENDINGS = (".csv", ".csv.gz")
 
 

@@ -16,9 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from retail_dataset.columns import FIELDS
 from retail_dataset.errors import DataSetError
+from retail_dataset.files import RULES
 from retail_dataset.values import date_pattern
-
-FILE_NAME = "dataset.toml"
 
 
 def _as_list(value: object) -> object:
@@ -37,6 +36,12 @@ class _Table(BaseModel):
     """Frozen, so that files can be grouped by their rules."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def digest(self) -> str:
+        """Changes with what the rules say, not with how it is written."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 class Rules(_Table):
@@ -127,9 +132,9 @@ class DataSet(Rules):
         try:
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
-            raise DataSetError(f"{FILE_NAME} cannot be read: {error}") from error
+            raise DataSetError(f"{RULES} cannot be read: {error}") from error
         except ValidationError as error:
-            raise DataSetError(f"{FILE_NAME}: {'; '.join(_complaints(error))}") from error
+            raise DataSetError(f"{RULES}: {'; '.join(_complaints(error))}") from error
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -138,14 +143,8 @@ class DataSet(Rules):
         Raises:
             DataSetError: see `parse`.
         """
-        file = folder / FILE_NAME
+        file = folder / RULES
         return cls.parse(decode(file.read_bytes())) if file.exists() else cls()
-
-    @property
-    def digest(self) -> str:
-        """Changes with what the rules say, not with how it is written."""
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def for_file(self, path: str) -> Rules:
         """Rules of one file; of two entries that match it, the later one wins, key by key.
@@ -171,7 +170,7 @@ def decode(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataSetError(f"{FILE_NAME} is not UTF-8: save it as UTF-8") from error
+        raise DataSetError(f"{RULES} is not UTF-8: save it as UTF-8") from error
 
 
 def _complaints(error: ValidationError) -> Iterator[str]:

@@ -42,6 +42,11 @@ class Layout:
         """Canonical column: where it stands; of several, the first one that is not blank counts."""
         return columns.places(self.names, dict(self.rules.columns))
 
+    @cached_property
+    def repeated(self) -> tuple[str, str]:
+        """The header as it stands where files were put together."""
+        return self.line, f"\ufeff{self.line}"
+
     @property
     def known(self) -> int:
         """How many canonical columns are there."""
@@ -54,7 +59,7 @@ class Layout:
 
     def is_record(self, line: str) -> bool:
         """Whether a line is one: not the header again, nor separators only."""
-        return not text.is_blank(line, self.separator) and line.removeprefix("\ufeff") != self.line
+        return line not in self.repeated and not text.is_blank(line, self.separator)
 
     def fields(self, record: str) -> list[str] | None:
         """The fields of a record; None when they are not as many as the header's."""

@@ -16,6 +16,10 @@ SEPARATORS = (",", ";", "\t", "|")
 WINDOWS_1252 = {code: text for code in range(0x80, 0xA0) if (text := bytes([code]).decode("cp1252", "ignore"))}
 """What Windows-1252 has in place of the control characters of Latin-1; five of them it leaves as they are."""
 
+_CHUNK = 1 << 20
+_LINE_ENDS = bytes.maketrans(b"\r", b"\n")
+_NEITHER_QUOTE_NOR_END = bytes(set(range(256)) - set(b'"\r\n'))
+
 # The reader's own limit would make a long field an error of its own kind.
 csv.field_size_limit(1 << 30)
 
@@ -67,14 +71,14 @@ def lines(stream: io.BufferedReader) -> Iterator[Line]:
 def may_have_line_breaks(stream: io.BufferedReader) -> bool:
     """Whether a line of a file has an odd number of quotes, without which no record goes on in the next line.
 
-    The file is read to its end, at little cost a line.
+    The file is read to its end, at little cost a byte.
     """
-    found = False
-    for whole in stream:
-        if b'"' in whole:
-            parts = whole.splitlines() if b"\r" in whole else (whole,)
-            found = found or any(part.count(b'"') % 2 for part in parts)
-    return found
+    found, rest = False, b""
+    while chunk := stream.read(_CHUNK):
+        # Of a line nothing is left but its quotes, and of an even number of them nothing at all.
+        ended, _, rest = (rest + chunk.translate(_LINE_ENDS, _NEITHER_QUOTE_NOR_END)).rpartition(b"\n")
+        found = found or b'"' in ended.replace(b'""', b"")
+    return found or len(rest) % 2 == 1
 
 
 def records(source: Iterator[Line], separator: str, width: int) -> Iterator[Line]:
@@ -90,7 +94,7 @@ def records(source: Iterator[Line], separator: str, width: int) -> Iterator[Line
     """
     waiting: deque[Line] = deque()
     while line := waiting.popleft() if waiting else next(source, None):
-        if not is_open(line.text, separator):
+        if '"' not in line.text or not is_open(line.text, separator):
             yield line
             continue
         taken = _take(line, waiting, source, separator)
@@ -138,4 +142,4 @@ def split(text: str, separator: str) -> list[str] | None:
 
 def is_blank(text: str, separators: str) -> bool:
     """Whether there is nothing but separators and spaces in a line."""
-    return not text.strip(f" {separators}")
+    return text[:1] in ("", " ", *separators) and not text.strip(" " + separators)

@@ -10,27 +10,29 @@ from zoneinfo import ZoneInfo
 
 _ISO = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.]([0-9]{1,9}))?)?(?: ?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?))?)?"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.]([0-9]{1,9}))?(?: ?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?))?)?)?"
 )
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 
 SPACES = " \t\u00a0\u2009\u202f"
-PLAIN_NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
-NUMBERS = {
-    decimal: rf"[+-]?[{SPACES}]*([0-9]+|[0-9]{{1,3}}([{group}{SPACES}])[0-9]{{3}}(\2[0-9]{{3}})*)?([{decimal}][0-9]*)?"
-    for decimal, group in ((".", ","), (",", "."))
+GROUP_MARKS = {".": ",", ",": "."}
+"""Decimal mark: the other one."""
+_EXPONENT = r"([eE][+-]?[0-9]+)?"
+_PLAIN = re.compile(rf"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+){_EXPONENT}")
+# Unicode's currency signs, which Python has no class for.
+CURRENCY = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛₠-⃀꠸﷼\ufe69\uff04\uffe0\uffe1\uffe5\uffe6"
+_NUMBERS = {
+    decimal: re.compile(
+        rf"[{CURRENCY}{SPACES}]*[+-]?[{CURRENCY}{SPACES}]*"
+        rf"([0-9]+|[0-9]{{1,3}}(([{group}][0-9]{{3}})+|([{SPACES}][0-9]{{3}})+))?"
+        rf"([{decimal}][0-9]*)?{_EXPONENT}[{CURRENCY}{SPACES}]*"
+    )
+    for decimal, group in GROUP_MARKS.items()
 }
-"""Decimal mark: what a number looks like without its currency sign; for Python and for Java."""
+_BESIDE_DIGITS = re.compile(f"[{CURRENCY}{SPACES}]")
 
 REFUSED = "?"
 """Stands before a number that its rule refuses although other rules would read it."""
-
-_PLAIN = re.compile(PLAIN_NUMBER)
-_NUMBERS = {decimal: re.compile(form) for decimal, form in NUMBERS.items()}
-# Unicode's currency signs, which Python has no class for.
-CURRENCY = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛₠-⃀꠸﷼"
-_CURRENCY = re.compile(f"[{CURRENCY}]")
-_TAKEN_OUT = {decimal: str.maketrans("", "", group + SPACES) for decimal, group in ((".", ","), (",", "."))}
 
 
 def canonical_number(text: str, decimal: str = ".") -> str:
@@ -46,10 +48,10 @@ def canonical_number(text: str, decimal: str = ".") -> str:
     stripped = text.strip(SPACES)
     if decimal == "." and _PLAIN.fullmatch(stripped):
         return stripped
-    number = _CURRENCY.sub("", stripped).strip(SPACES)
-    if _NUMBERS[decimal].fullmatch(number) and any(map(str.isdigit, number)):
-        return number.translate(_TAKEN_OUT[decimal]).replace(",", ".")
-    if decimal != "." and _PLAIN.fullmatch(canonical_number(number)):
+    bare = _BESIDE_DIGITS.sub("", stripped).replace(GROUP_MARKS[decimal], "").replace(",", ".")
+    if _NUMBERS[decimal].fullmatch(stripped) and _PLAIN.fullmatch(bare):
+        return bare
+    if decimal != "." and _PLAIN.fullmatch(canonical_number(stripped)):
         return REFUSED + text
     return text
 
@@ -106,7 +108,6 @@ def _offset(text: str) -> tzinfo:
 
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
            "November", "December")  # fmt: skip
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _ZONE = r"[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?"
 
 
@@ -117,8 +118,7 @@ def _named(names: tuple[str, ...], short: bool) -> str:
 _LETTERS = {
     "yyyy": ("year", "[0-9]{4}"), "yy": ("short_year", "[0-9]{2}"), "y": ("year", "[0-9]{1,4}"),
     "MMMM": ("month_name", _named(_MONTHS, short=False)), "MMM": ("month_name", _named(_MONTHS, short=True)),
-    "EEEE": ("day_name", _named(_DAYS, short=False)), "EEE": ("day_name", _named(_DAYS, short=True)),
-    "E": ("day_name", _named(_DAYS, short=True)), "a": ("half", "AM|PM"),
+    "a": ("half", "AM|PM"),
     **{letter: (name, "[0-9]{1,2}") for letter, name in
        (("M", "month"), ("d", "day"), ("H", "hour"), ("h", "half_hour"), ("m", "minute"), ("s", "second"))},
     **{letter * 2: (name, "[0-9]{2}") for letter, name in
@@ -184,14 +184,12 @@ def _moment(parts: dict[str, str]) -> datetime | None:
             return None
         hour = int(parts["half_hour"]) % 12 + 12 * (parts.get("half", "AM").upper() == "PM")
     try:
-        moment = datetime(
+        return datetime(
             year, month, int(parts["day"]), hour, int(parts.get("minute", 0)), int(parts.get("second", 0)),
             int(parts.get("fraction", "0")[:6].ljust(6, "0")), _offset(parts["zone"]) if "zone" in parts else None,
         )  # fmt: skip
     except ValueError:
         return None
-    agrees = "day_name" not in parts or moment.weekday() == _place(_DAYS, parts["day_name"])
-    return moment if agrees else None
 
 
 def _place(names: tuple[str, ...], name: str) -> int:

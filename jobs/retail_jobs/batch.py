@@ -67,6 +67,11 @@ SPARK = {
     # A task keeps the files of so many months open instead of sorting its rows by month.
     "spark.sql.maxConcurrentOutputFileWriters": "100",
 }
+SMALL = {
+    # A JVM that lives for seconds: what its second compiler takes, it does not give back.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+"""What a run adds that has little to read, where it starts the JVM itself."""
 
 
 @dataclass
@@ -75,12 +80,12 @@ class Batch:
 
     Attributes:
         settings: where everything is.
-        open_spark: gives the session, which only a run that reads files needs.
+        open_spark: gives the session, which only a run that reads files needs; it is told whether they are small.
         full_refresh: whether to read all files again.
     """
 
     settings: Settings
-    open_spark: Callable[[], SparkSession]
+    open_spark: Callable[[bool], SparkSession]
     full_refresh: bool = False
     report: Report = field(init=False)
 
@@ -206,11 +211,13 @@ class Batch:
         files = list(work.read.values())
         if not files:
             return ingest.NOTHING
-        spark, began = self.open_spark(), time.monotonic()
+        log.info("found: %d files to read", len(files))
+        small = ingest.is_small(files)
+        spark, began = self.open_spark(small), time.monotonic()
         groups = read_headers(spark, self.storage, files, rules, self.settings.input_path, f"{staging}/records")
         if not groups:
             return ingest.NOTHING
-        if ingest.is_small(files):
+        if small:
             ingested = ingest.read_at_once(spark, groups)
         else:
             ingested = ingest.read_in_parts(spark, self.storage, groups, known, staging)
@@ -263,8 +270,8 @@ def main() -> int:
     configure_logging()
     opened: list[SparkSession] = []
 
-    def open_spark() -> SparkSession:
-        opened.append(open_session("retail-batch", SPARK))
+    def open_spark(small: bool) -> SparkSession:
+        opened.append(open_session("retail-batch", SPARK | SMALL if small else SPARK))
         return opened[-1]
 
     try:

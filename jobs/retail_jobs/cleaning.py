@@ -7,6 +7,7 @@ record without reasons is clean, every other one goes to the quarantine. Nothing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from retail_dataset.columns import ALIASES, FIELDS, places
 from retail_dataset.text import LONGEST_LINE
-from retail_dataset.values import CURRENCY, NUMBERS, REFUSED, SPACES
+from retail_dataset.values import CURRENCY, GROUP_MARKS, REFUSED, SPACES
 
 UNKNOWN = "UNKNOWN"
 
@@ -58,7 +59,16 @@ QUARANTINE_SCHEMA = (
     "run_id string, quarantined_at timestamp"
 )
 
-TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)? ?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
+NUMBERS = {
+    decimal: rf"^[{CURRENCY}{SPACES}]*[+-]?[{CURRENCY}{SPACES}]*"
+    rf"([0-9]+|[0-9]{{1,3}}(([{group}][0-9]{{3}})+|([{SPACES}][0-9]{{3}})+))?"
+    rf"([{decimal}][0-9]*)?([eE][+-]?[0-9]+)?[{CURRENCY}{SPACES}]*\z"
+    for decimal, group in GROUP_MARKS.items()
+}
+"""Decimal mark: what a number may look like, for Java."""
+BESIDE_DIGITS = SPACES + "".join(chr(code) for code in range(0x110000) if re.match(f"[{CURRENCY}]", chr(code)))
+
+TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?( ?([Zz]|[+-]\d{2}(:?\d{2})?))?)?$"
 
 
 def canonical_fields(
@@ -75,25 +85,24 @@ def canonical_fields(
     return [first_filled([values[place] for place in found[field]]).alias(field) for field in FIELDS]
 
 
-def canonical_number(text: Column, decimal: str = ".") -> Column:
-    """A number with a decimal point and nothing around it, null when it is none; as the data set's package reads it.
+def bare_number(text: Column, decimal: str = ".") -> Column:
+    """A number with a decimal point and nothing around it, null when it is none.
 
     Args:
         text: as it stands in the file.
         decimal: the decimal mark there.
     """
-    number = F.btrim(F.regexp_replace(text, f"[{CURRENCY}]", ""), F.lit(SPACES))
-    is_number = number.rlike(rf"^(?:{NUMBERS[decimal]})\z") & number.rlike("[0-9]")
-    group = "," if decimal == "." else "."
-    bare = F.translate(number, f"{decimal}{group}{SPACES}", ".")
-    return F.when(is_number, bare)
+    # Not regexp_replace, whose code is so long that Java would not compile the method around it.
+    bare = F.translate(text, decimal + GROUP_MARKS[decimal] + BESIDE_DIGITS, ".")
+    return F.when(text.rlike(NUMBERS[decimal]), bare)
 
 
-def refuse_other_numbers(text: Column, decimal: str) -> Column:
-    """Numbers of a decimal mark in canonical form; what others than its rule would read is made unreadable."""
-    elsewhere = F.coalesce(text.try_cast("decimal(38,6)"), canonical_number(text).try_cast("decimal(38,6)"))
-    refused = F.when(elsewhere.isNotNull(), F.concat(F.lit(REFUSED), text))
-    return F.coalesce(canonical_number(text, decimal), refused, text)
+def canonical_number(text: Column, decimal: str) -> Column:
+    """A number of a decimal mark in canonical form; one that others than its rule would read is made unreadable."""
+    bare, any_number = bare_number(text, decimal), "decimal(38,6)"
+    readable = F.when(bare.try_cast(any_number).isNotNull(), bare)
+    elsewhere = F.coalesce(text.try_cast(any_number), bare_number(text).try_cast(any_number))
+    return F.coalesce(readable, F.when(elsewhere.isNotNull(), F.concat(F.lit(REFUSED), text)), text)
 
 
 def clean(records: DataFrame) -> DataFrame:
@@ -106,31 +115,30 @@ def clean(records: DataFrame) -> DataFrame:
     """
     rules = [name for name in ("subtract", "time_zone") if name in records.columns]
     carried = [name for name in records.columns if name not in (*FIELDS, "fault", *rules)]
-    price = _number(F.col("unit_price"), PRICE)
     typed = records.select(
         "order_id",
         timestamp(F.col("order_date")).alias("order_time"),
         "store_id",
         "store_city",
         F.coalesce("product", F.lit(UNKNOWN)).alias("product"),
-        _number(F.col("quantity"), QUANTITY).alias("quantity"),
-        price.alias("price"),
-        _number(F.col("amount"), MONEY).alias("stated_amount"),
-        F.col("order_date").alias("date_text"),
-        F.col("quantity").alias("quantity_text"),
-        F.col("amount").alias("amount_text"),
+        # Wide enough to tell what is no number from what is a large one.
+        _number(F.col("quantity"), "decimal(28,3)").alias("wide"),
+        _number(F.col("unit_price"), PRICE).alias("price"),
+        _number(F.col("amount"), MONEY).alias("stated"),
+        F.col("order_date").isNull().alias("no_date"),
+        F.col("quantity").isNull().alias("no_quantity"),
+        F.col("amount").isNull().alias("no_amount"),
         "fault",
         *rules,
         *carried,
     )
+    typed = typed.withColumn("quantity", F.col("wide").try_cast(QUANTITY))
     computed = F.try_multiply("quantity", "price").try_cast(MONEY)
-    amounts = typed.withColumn(
-        "amount", F.when(F.col("amount_text").isNull(), computed).otherwise(F.col("stated_amount"))
-    )
+    amounts = typed.withColumn("amount", F.when(F.col("no_amount"), computed).otherwise(F.col("stated")))
     day: Column = F.col("order_time")
     if "time_zone" in rules:
         day = F.when(F.col("time_zone").isNull(), day).otherwise(F.from_utc_timestamp(day, F.col("time_zone")))
-    return amounts.select(
+    judged = amounts.select(
         "order_id",
         "order_time",
         F.to_date(day).alias("order_date"),
@@ -140,9 +148,11 @@ def clean(records: DataFrame) -> DataFrame:
         "quantity",
         F.col("price").try_cast(MONEY).alias("unit_price"),
         "amount",
-        _reasons(F.col("subtract") if "subtract" in rules else None).alias("reasons"),
+        _reasons(F.col("subtract") if "subtract" in rules else F.lit(False)).alias("reasons"),
         *carried,
     )
+    none = F.array().cast("array<string>")
+    return judged.withColumn("reasons", F.when(F.col("reasons") == "", none).otherwise(F.split("reasons", ",")))
 
 
 def is_clean() -> Column:
@@ -196,44 +206,32 @@ def timestamp(text: Column) -> Column:
 
 def _number(text: Column, kind: str) -> Column:
     # Nearly all numbers are plain, and the first look tells.
-    return F.coalesce(text.try_cast(kind), canonical_number(text).try_cast(kind))
+    return F.coalesce(text.try_cast(kind), bare_number(text).try_cast(kind))
 
 
-def _reasons(subtract: Column | None) -> Column:
-    """Why records are not clean.
+def _reasons(subtract: Column) -> Column:
+    """Why records are not clean, with commas between; empty for a clean one.
 
     Args:
-        subtract: whether negative quantities and amounts count; none: they never do.
+        subtract: whether negative quantities and amounts count.
     """
-    fault, amount, quantity = F.col("fault"), F.col("amount"), F.col("quantity")
-    negative_counts = F.lit(False) if subtract is None else subtract
-    least = F.lit(0) if subtract is None else F.when(subtract, -LARGEST).otherwise(0)
-    no_quantity = F.col("quantity_text").isNull()
-    # More digits than a quantity has room for.
-    too_many = _number(F.col("quantity_text"), "decimal(38,0)").isNotNull()
-    no_date, no_amount = F.col("date_text").isNull(), F.col("amount_text").isNull()
-    in_range = F.col("order_time").between(
+    moment, amount, wide = F.col("order_time"), F.col("amount"), F.col("wide")
+    in_range = moment.between(
         F.lit(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)),
         F.lit(datetime(LAST_YEAR, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
     )
     # Bytes are at hand, characters are to be counted.
     short = (F.octet_length("product") <= LONGEST_PRODUCT) | (F.length("product") <= LONGEST_PRODUCT)
-    checks = [
-        ("no_date", no_date),
-        ("unreadable_date", ~no_date & F.col("order_time").isNull()),
-        ("date_out_of_range", ~in_range),
-        ("unreadable_quantity", ~no_quantity & quantity.isNull() & ~too_many),
-        ("negative_quantity", (quantity < 0) & ~negative_counts),
-        ("quantity_out_of_range", (F.abs(quantity) > LARGEST) | (quantity.isNull() & too_many)),
-        ("no_amount", no_amount & amount.isNull()),
-        ("unreadable_amount", ~no_amount & amount.isNull()),
-        ("negative_amount", (amount < 0) & ~negative_counts),
-        ("amount_out_of_range", F.abs(amount) > LARGEST),
-        ("product_too_long", ~short),
+    found = [
+        F.when(moment.isNull(), F.when(F.col("no_date"), "no_date").otherwise("unreadable_date")),
+        F.when(~in_range, "date_out_of_range"),
+        F.when(wide.isNull() & ~F.col("no_quantity"), "unreadable_quantity"),
+        F.when((wide < 0) & ~subtract, "negative_quantity"),
+        F.when(F.abs(wide) > LARGEST, "quantity_out_of_range"),
+        F.when(amount.isNull(), F.when(F.col("no_amount"), "no_amount").otherwise("unreadable_amount")),
+        F.when((amount < 0) & ~subtract, "negative_amount"),
+        F.when(F.abs(amount) > LARGEST, "amount_out_of_range"),
+        F.when(~short, "product_too_long"),
     ]
-    counts = amount.between(least, F.lit(LARGEST)) & (no_quantity | quantity.between(least, F.lit(LARGEST)))
-    usable = F.col("order_time").isNotNull() & in_range & counts & short & fault.isNull()
-    none = F.array().cast("array<string>")
-    # Not array_compact, which Spark does not compile.
-    found = F.concat(*[F.when(condition, F.array(F.lit(reason))).otherwise(none) for reason, condition in checks])
-    return F.when(usable, none).when(fault.isNotNull(), F.array(fault)).otherwise(found)
+    # One text instead of an array for each, which would be more code than Java compiles.
+    return F.coalesce("fault", F.concat_ws(",", *found))

@@ -27,7 +27,7 @@ from retail_dataset.table import DAMAGE, Layout, read_table, unpacked
 from retail_dataset.text import LONGEST_LINE, WINDOWS_1252
 from retail_dataset.values import has_zone
 
-from retail_jobs.cleaning import canonical_fields, first_filled, refuse_other_numbers, timestamp
+from retail_jobs.cleaning import canonical_fields, canonical_number, first_filled, timestamp
 from retail_jobs.storage import FileInfo, Storage
 
 # The parser behind from_csv takes a NUL for the end of its input, so it sees a character that Unicode never assigns.
@@ -35,7 +35,7 @@ NUL, MASK = "\0", "\ufdd0"
 # A line with a quote and more separators than this, in quotes or not, is malformed.
 MOST_FIELDS = 256
 PLAIN, QUOTED, CROWDED, LONG = "plain", "quoted", "crowded", "long"
-# Bytes. A smaller file is looked at by the driver from end to end, which takes less than a job of Spark.
+# Bytes. A smaller file of HDFS is looked at by the driver from end to end, which takes less than a job of Spark.
 SMALL = 4 << 20
 # Characters of records that are written into one file.
 CHUNK = 64 << 20
@@ -80,7 +80,8 @@ def read_headers(
     """
     reader = _Reader(spark, storage, dataset, root.removeprefix("file:") + "/")
     looks = [reader.look(file) for file in files]
-    with_breaks = reader.find_line_breaks([look.file for look in looks if look.simple and look.file.length > SMALL])
+    large = [look.file for look in looks if look.simple and not _is_looked_through(look.file)]
+    with_breaks = reader.find_line_breaks(large)
     members: dict[tuple[Layout | None, bool], list[FileInfo]] = defaultdict(list)
     for look in looks:
         if look.layout or look.damaged:
@@ -114,7 +115,7 @@ class _Reader:
     root: str
 
     def look(self, file: FileInfo) -> _Look:
-        """Look at a file, at a small or packed one from end to end."""
+        """Look at a file, at most from end to end."""
         rules = self._rules(file)
         try:
             with self._open(file) as stream:
@@ -122,7 +123,7 @@ class _Reader:
             if table is None:
                 return _Look(file, None, simple=True)
             breaks = False
-            if file.length <= SMALL or file.name.lower().endswith(".gz"):
+            if _is_looked_through(file):
                 with self._open(file) as stream:
                     breaks = plain_text.may_have_line_breaks(stream)
         except (DataSetError, *DAMAGE):
@@ -131,8 +132,7 @@ class _Reader:
         return _Look(file, table.layout, simple=not breaks and not utf_16 and rules.header_line is None)
 
     def find_line_breaks(self, files: list[FileInfo]) -> set[str]:
-        """Of large files, the URIs of those in which records may go on in the next line."""
-        files = [file for file in files if not file.name.lower().endswith(".gz")]
+        """URIs of those files in which records may go on in the next line."""
         if not files:
             return set()
         quotes = F.octet_length("value") - F.octet_length(F.replace("value", F.lit('"')))
@@ -163,6 +163,11 @@ class _Reader:
 
     def _open(self, file: FileInfo) -> io.BufferedReader:
         return unpacked(self.storage.open(file.path), file.name)
+
+
+def _is_looked_through(file: FileInfo) -> bool:
+    """Whether the driver looks at a file from end to end: it is at hand, small, or may be damaged."""
+    return file.path.startswith("file:") or file.length <= SMALL or file.name.lower().endswith(".gz")
 
 
 def _chunks(records: Iterator[tuple[str, str, int]]) -> Iterator[list[tuple[str, str, int]]]:
@@ -202,7 +207,7 @@ def read_records(spark: SparkSession, groups: dict[Group, list[FileInfo]]) -> Da
 
 
 def read_order_ids(spark: SparkSession, groups: dict[Group, list[FileInfo]]) -> DataFrame:
-    """The `order_id` of every record that may turn out clean, as `read_records` has it, at a third of its cost.
+    """`order_id` and `source` of every record that may turn out clean, at a third of the cost of `read_records`.
 
     Of a malformed line it may be any field.
     """
@@ -213,7 +218,7 @@ def read_order_ids(spark: SparkSession, groups: dict[Group, list[FileInfo]]) -> 
             # Not `_read_lines`, which decodes every line.
             parts.append(_order_ids(_read_text(spark, files), group.layout, places[0]))
         else:
-            parts.append(parse_lines(_read_lines(spark, group, files), group.layout).select("order_id"))
+            parts.append(parse_lines(_read_lines(spark, group, files), group.layout).select("order_id", "source"))
     return reduce(DataFrame.unionByName, parts)
 
 
@@ -226,9 +231,12 @@ def parse_lines(lines: DataFrame, layout: Layout | None) -> DataFrame:
     """
     carried = [name for name in lines.columns if name != "raw"]
     if layout and layout.known:
-        lines = lines.where(~F.col("raw").isin(layout.line, f"\ufeff{layout.line}"))
+        # Of a long one as much as there is of a long line.
+        whole = len(layout.line.encode("utf-8", "replace")) <= LONGEST_LINE
+        header = layout.line if whole else layout.line[: LONGEST_LINE + 1]
+        lines = lines.where(~F.col("raw").isin(header, f"\ufeff{header}"))
     if layout:
-        lines = lines.where(~_is_blank(F.col("raw"), layout))
+        lines = lines.where(F.ltrim("raw", F.lit(f" {layout.separator}")) != "")
     if layout is None or layout.missing:
         nothing = [F.lit(None).cast("string").alias(field) for field in FIELDS]
         reason = F.lit("unknown_header" if layout else "unreadable_file")
@@ -259,7 +267,7 @@ def _by_rule(rules: Rules) -> dict[str, Column]:
     canonical = {}
     if rules.decimal != ".":
         for name in ("quantity", "unit_price", "amount"):
-            canonical[name] = refuse_other_numbers(F.col(name), rules.decimal)
+            canonical[name] = canonical_number(F.col(name), rules.decimal)
     if rules.dates or rules.time_zone != "UTC":
         canonical["order_date"] = _canonical_time(F.col("order_date"), rules)
     return canonical
@@ -278,12 +286,6 @@ def _canonical_time(text: Column, rules: Rules) -> Column:
         moment = F.try_to_timestamp(text, F.lit(pattern))
         moments.append(moment if has_zone(pattern) else in_utc(moment))
     return F.coalesce(F.coalesce(*moments).cast("string"), text)
-
-
-def _is_blank(raw: Column, layout: Layout) -> Column:
-    """Whether there is nothing but separators and spaces in a line."""
-    starts = raw.startswith(" ") | raw.startswith(layout.separator)
-    return (raw == "") | (starts & (F.btrim(raw, F.lit(f" {layout.separator}")) == ""))
 
 
 def _kept_text() -> Column:
@@ -347,7 +349,9 @@ def _order_ids(lines: DataFrame, layout: Layout, place: int) -> DataFrame:
     quoted = _unmasked(_from_csv(raw, _form(raw, layout), layout)[f"c{place}"])
     text = F.when(easy, last(ahead(line))).when(_has_quote(ahead(raw)), quoted).otherwise(last(ahead(raw)))
     # A header that is not in UTF-8 stays, as an order that no record has.
-    return lines.where(line != layout.line).select(first_filled([text]).alias("order_id"))
+    return lines.where(line != layout.line).select(
+        first_filled([text]).alias("order_id"), F.input_file_name().alias("source")
+    )
 
 
 def _decoded() -> Column:
@@ -365,13 +369,19 @@ def _read_lines(spark: SparkSession, group: Group, files: list[FileInfo]) -> Dat
     if group.folder:
         records = spark.read.schema("raw string, source string, row bigint").parquet(group.folder)
         return records.select("raw", "source", F.lit(0).cast("bigint").alias("block"), "row")
+    # What is kept of a long line is cut at once, or each step would copy all of it.
+    line = F.when(F.octet_length("value") > LONGEST_LINE, F.left("value", F.lit(LONGEST_LINE + 1))).otherwise(
+        F.col("value")
+    )
     # Not `_metadata`, whose six fields Spark puts together for every line, whichever are asked for.
-    return _read_text(spark, files).select(
-        _decoded().alias("raw"),
+    lines = _read_text(spark, files).select(
+        line.alias("value"),
         F.input_file_name().alias("source"),
         F.input_file_block_start().alias("block"),
         F.monotonically_increasing_id().alias("row"),
     )
+    # No line is null, but Spark would ask at every step.
+    return lines.select(F.coalesce(_decoded(), F.lit("")).alias("raw"), "source", "block", "row")
 
 
 def _literal(path: str) -> str:

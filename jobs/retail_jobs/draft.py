@@ -212,9 +212,8 @@ class Draft:
         self._subtract(before.filter(stored.one_of(before["order_id"], verdict.replaced)))
         self.repeated += verdict.repeated
         self.corrected += verdict.corrected
-        reason = pa.scalar(["conflicting_duplicate"], pa.list_(pa.string()))
-        index = ROWS.get_field_index("reasons")
-        conflicts = verdict.conflicts.set_column(index, "reasons", pa.repeat(reason, verdict.conflicts.num_rows))
+        reasons = pa.array([["conflicting_duplicate"]] * verdict.conflicts.num_rows, pa.list_(pa.string()))
+        conflicts = verdict.conflicts.set_column(ROWS.get_field_index("reasons"), "reasons", reasons)
         bad = pa.concat_tables([rows.filter(pc.invert(clean)), conflicts.cast(ROWS)])
         self._add_quarantine(bad)
         self._count(rows, bad)

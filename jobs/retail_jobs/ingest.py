@@ -114,7 +114,7 @@ def read_in_parts(
     cleaned = cleaning.clean(read_records(spark, groups)).withColumn("key", _key())
     marked = cleaned.join(again.withColumn("again", F.lit(True)), "key", "left")
     plain = cleaning.is_clean() & F.col("again").isNull()
-    part = F.crc32(F.coalesce("order_id", "raw").cast("binary")) % parts
+    part = F.coalesce(F.crc32(F.col("order_id").cast("binary")), F.col("row")) % parts
     marked.select(
         *stored.TRANSACTIONS.names,
         F.when(~plain, F.struct("lines", "raw", "reasons", "block", "row")).alias("aside"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 
-from retail_dataset.files import is_input
-from retail_dataset.rules import FILE_NAME as RULES
-from retail_dataset.rules import DataSet, Rules
+from retail_dataset.files import RULES, is_input
+from retail_dataset.rules import DataSet
 
 from retail_jobs.errors import JobError
 from retail_jobs.publication import SeenFile, State
@@ -80,7 +78,7 @@ def plan_work(
         )
     if not found and not state.files:
         raise JobError("the input folder has no CSV of transactions: put some there and start the batch again")
-    digests = {name: _digest(rules.for_file(name)) for name in found}
+    digests = {name: rules.for_file(name).digest for name in found}
     read = [
         name for name in found if full_refresh or name not in known or not known[name].is_as(found[name], digests[name])
     ]
@@ -102,11 +100,6 @@ def plan_work(
         files=files,
         from_scratch=full_refresh or leaving == state.files.keys(),
     )
-
-
-def _digest(rules: Rules) -> str:
-    """Changes with what the rules of a file say."""
-    return sha256(rules.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
 
 def require_unchanged(storage: Storage, files: Iterable[FileInfo]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from retail_dataset.catalogue import Product, parse_products
 from retail_dataset.errors import DataSetError
-from retail_dataset.files import PRODUCTS
-from retail_dataset.rules import FILE_NAME, DataSet, decode
+from retail_dataset.files import PRODUCTS, RULES
+from retail_dataset.rules import DataSet, decode
 
 from retail_jobs.errors import JobError
 from retail_jobs.storage import Storage
@@ -35,7 +35,7 @@ def read_rules(storage: Storage, input_path: str) -> DataSet:
     Raises:
         JobError: the file says something that means nothing.
     """
-    content = storage.read_bytes(f"{input_path}/{FILE_NAME}")
+    content = storage.read_bytes(f"{input_path}/{RULES}")
     try:
         return DataSet() if content is None else DataSet.parse(decode(content))
     except DataSetError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +76,12 @@ class Storage:
     def _list(self, folder: str) -> list[tuple[FileInfo, bool]]:
         """What a folder holds, and whether each is a folder."""
         if local := _local(folder):
-            return [(_local_info(child), child.is_dir()) for child in local.iterdir() if child.exists()]
+            found = []
+            for child in local.iterdir():
+                # One that goes after it was listed is not there any more.
+                with suppress(FileNotFoundError):
+                    found.append((_local_info(child), child.is_dir()))
+            return found
         # Not listFiles, which asks for block locations, too.
         return [
             (_info(f"{folder}/{status.getPath().getName()}", status), status.isDirectory())
@@ -261,8 +268,7 @@ class Storage:
     def uri(self, path: str) -> str:
         """The path as Spark's `input_file_name` writes it."""
         if local := _local(path):
-            # Java quotes what is ASCII and illegal.
-            return "file://" + "".join(quote(c, safe="/,;:$&+=@_-!.~'()*") if c.isascii() else c for c in str(local))
+            return "file://" + "".join(map(_quoted, str(local)))
         return str(self._fs(path).makeQualified(self._path(path)).toUri().toString())
 
     @cached_property
@@ -327,6 +333,13 @@ class _HadoopFile(io.RawIOBase):
         if not self.closed:
             self._stream.close()
         super().close()
+
+
+def _quoted(character: str) -> str:
+    """A character as Java has it in a URI: quoted when it is ASCII and illegal, a space or a control."""
+    if character.isascii() or unicodedata.category(character) in ("Zs", "Zl", "Zp", "Cc"):
+        return quote(character, safe="/,;:$&+=@_-!.~'()*")
+    return character
 
 
 def _local(path: str) -> Path | None:

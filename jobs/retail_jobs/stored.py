@@ -104,7 +104,7 @@ def _may_hold(group: Any, name: str, values: Collection[str]) -> bool:  # noqa: 
     columns = (group.column(number) for number in range(group.num_columns))
     bounds = next(column.statistics for column in columns if column.path_in_schema == name)
     if bounds is None or not bounds.has_min_max:
-        return bounds is None or bounds.null_count < group.num_rows
+        return True
     # UTF-8 sorts as code points do, so Python's order is that of the bounds.
     return bool(min(values) <= _text(bounds.max) and _text(bounds.min) <= max(values))
 

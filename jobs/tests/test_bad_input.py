@@ -120,7 +120,7 @@ def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Re
     settings = Settings(
         use_hdfs=False, input_path=str(root / "input"), output_path=str(root / "output"), csv_path=root / "csv"
     )
-    report = Batch(settings, lambda: spark).run()
+    report = Batch(settings, lambda _: spark).run()
     assert report.rows_read == report.clean + report.quarantined
     clean, quarantine = defaultdict(list), defaultdict(list)
     for found in spark.read.parquet(str(root / "output" / "transactions")).collect():

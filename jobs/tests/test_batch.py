@@ -35,7 +35,7 @@ class Shop:
         )
 
     def run(self, full_refresh: bool = False) -> dict[str, Any]:
-        return Batch(self.settings(), lambda: self.spark, full_refresh).run().model_dump()
+        return Batch(self.settings(), lambda _: self.spark, full_refresh).run().model_dump()
 
     def rows(self) -> list[dict[str, str]]:
         with (self.root / "csv" / "analysis_csv" / "daily_revenue.csv").open() as file:
@@ -171,7 +171,7 @@ def test_a_mended_file_counts_after_a_run_that_failed_and_was_taken_away(shop: S
     shop.run()
     shop.add("b.csv", HEADER + "2,2025-09-01,S1,Bonn,Tea,1,2.00,2.00\n")
 
-    def fails() -> SparkSession:
+    def fails(_: bool) -> SparkSession:
         raise JobError("no session")
 
     with pytest.raises(JobError, match="no session"):
@@ -193,7 +193,7 @@ def test_a_replacement_of_equal_length_is_read(shop: Shop) -> None:
 
 
 def test_a_run_with_nothing_new_needs_no_spark(shop: Shop) -> None:
-    def fails() -> SparkSession:
+    def fails(_: bool) -> SparkSession:
         raise AssertionError("a session was opened")
 
     shop.add("a.csv", HEADER + "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")
@@ -264,3 +264,18 @@ def test_an_empty_folder_is_a_sentence_that_says_what_to_do(shop: Shop) -> None:
         shop.run()
     report = json.loads((shop.root / "csv" / "last_run.json").read_text())
     assert report["result"] == "failed"
+
+
+def test_a_catalogue_without_its_column_is_refused_and_what_was_published_stays(shop: Shop) -> None:
+    shop.add("a.csv", HEADER + "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")
+    shop.add("products.csv", "product,category\nTea,Drinks\n")
+    shop.run()
+    rows = shop.rows()
+    shop.add("b.csv", HEADER + "2,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n")
+    shop.add("products.csv", "id,category\nTea,Drinks\n")
+    with pytest.raises(JobError, match=r"products\.csv has no column product or item"):
+        shop.run()
+    assert shop.rows() == rows
+    shop.add("dataset.toml", '[products]\nproduct = "id"\n')
+    shop.run()
+    assert [(row["category"], row["revenue"]) for row in shop.rows()] == [("Drinks", "2.00")]

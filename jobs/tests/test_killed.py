@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,9 @@ import pytest
 from pyspark.sql import SparkSession
 from retail_jobs.batch import Batch
 from retail_jobs.errors import JobError
+from retail_jobs.lock import hold
 from retail_jobs.settings import Settings
+from retail_jobs.storage import Storage
 
 from tools.oracle import compare, daily_revenue
 
@@ -37,7 +40,7 @@ class Shop:
             "INPUT_PATH": str(self.input),
             "OUTPUT_PATH": str(self.output),
             "CSV_PATH": str(root / "csv"),
-            "PYTHONPATH": str(ROOT / "jobs"),
+            "PYTHONPATH": f"{ROOT / 'jobs'}:{ROOT / 'dataset'}",
             "SPARK_LOCAL_IP": "127.0.0.1",
         }
 
@@ -69,17 +72,28 @@ def wait_for(driver: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"the driver ended without saying {text!r}: {printed}")
 
 
-@pytest.mark.parametrize("moment", ["read:", "cleaned:"])
-def test_a_killed_run_is_repeated_to_the_same_result(spark: SparkSession, tmp_path: Path, moment: str) -> None:
+def test_a_killed_run_is_repeated_to_the_same_result(spark: SparkSession, tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     with shop.driver() as driver:
-        wait_for(driver, moment)
-        # The run that is alive holds the lock.
+        wait_for(driver, "found:")
+        # The run that is alive holds the lock, even one that stands still, on a laptop that sleeps for instance.
+        os.kill(driver.pid, signal.SIGSTOP)
+        lock = shop.output / ".state" / "batch" / "lock.json"
+        os.utime(lock, (0, 0))
         with pytest.raises(JobError, match="another batch run"):
-            Batch(shop.settings, lambda: spark).run()
+            Batch(shop.settings, lambda _: spark).run()
         assert driver.poll() is None
-    report = Batch(shop.settings, lambda: spark).run()
+    report = Batch(shop.settings, lambda _: spark).run()
     assert report.result == "published" and report.rows_read == report.clean + report.quarantined > 0
     assert shop.differences() == []
     assert not list((shop.output / ".state" / "batch" / "staging").iterdir())
-    assert Batch(shop.settings, lambda: spark).run().result == "nothing new"
+    assert Batch(shop.settings, lambda _: spark).run().result == "nothing new"
+
+
+def test_another_process_with_the_number_of_a_dead_one_does_not_hold_its_lock(tmp_path: Path) -> None:
+    storage, path = Storage(), f"file:{tmp_path}/lock.json"
+    with hold(storage, path):
+        owner = json.loads((tmp_path / "lock.json").read_text())
+    storage.write_text(path, json.dumps(owner | {"born": "1"}))
+    with hold(storage, path):
+        pass

@@ -203,3 +203,14 @@ def test_a_plan_that_removes_what_it_puts_in_place_is_refused(shelf: Shelf, path
     with pytest.raises(ValueError, match="in place and removes it"):
         publication.commit(Storage(), shelf.home, staging, plan)
     assert shelf.state(Storage())[:2] == (0, set())
+
+
+def test_a_path_is_written_as_spark_writes_it(spark: SparkSession, tmp_path: Path) -> None:
+    # Hadoop has no colon in names.
+    names = "".join(chr(code) for code in range(32, 127) if chr(code) not in "/:"), "Größe\u00a01 \u2028.csv"
+    for name in names:
+        (tmp_path / name).write_text("x")
+        # A pattern to Spark, which the reader of records quotes.
+        found = spark.read.text(f"{tmp_path}/*").selectExpr("input_file_name()").collect()
+        assert [row[0] for row in found] == [Storage().uri(f"file:{tmp_path}/{name}")]
+        (tmp_path / name).unlink()

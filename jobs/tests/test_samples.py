@@ -1,54 +1,79 @@
-"""Every sample comes out of reading and cleaning exactly, all of them in one job."""
+"""Every sample and every further form comes out of reading and cleaning exactly, all of them in one job."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from pyspark.sql import Row, SparkSession
+from retail_dataset.files import is_input
 from retail_jobs import cleaning
 from retail_jobs.csv_records import Group, read_headers, read_order_ids, read_records
 from retail_jobs.products import read_products, read_rules
 from retail_jobs.storage import FileInfo, Storage
 
+from tools.forms import FORMS
 from tools.samples import EXPECTED, SAMPLES, Sale, expected, summary
 
 
 @pytest.fixture(scope="module")
-def groups(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[Group, list[FileInfo]]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of input by the name of the sample or form."""
+    made = {name: tmp_path_factory.mktemp("form") for name in FORMS}
+    for name, folder in made.items():
+        FORMS[name].write(folder)
+    return {sample: SAMPLES / sample for sample in EXPECTED} | made
+
+
+@pytest.fixture(scope="module")
+def groups(
+    spark: SparkSession, folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[Group, list[FileInfo]]:
     storage, scratch = Storage(), tmp_path_factory.mktemp("records")
     found: dict[Group, list[FileInfo]] = defaultdict(list)
-    for sample in EXPECTED:
-        folder = f"file:{SAMPLES / sample}"
-        files = [file for file in storage.files(folder) if file.name in EXPECTED[sample]["files"]]
-        files = [file for file in files if file.name != "products.csv"]
-        rules = read_rules(storage, folder)
-        for group, members in read_headers(spark, storage, files, rules, folder, f"file:{scratch}/{sample}").items():
+    for number, folder in enumerate(folders.values()):
+        root = f"file:{folder}"
+        files = [file for file in storage.files(root, recursive=True) if is_input(file.name)]
+        rules = read_rules(storage, root)
+        for group, members in read_headers(spark, storage, files, rules, root, f"file:{scratch}/{number}").items():
             found[group] += members
     return dict(found)
 
 
 @pytest.fixture(scope="module")
-def rows(spark: SparkSession, groups: dict[Group, list[FileInfo]]) -> dict[str, list[Row]]:
+def rows(spark: SparkSession, folders: dict[str, Path], groups: dict[Group, list[FileInfo]]) -> dict[str, list[Row]]:
+    """Cleaned rows by the name of the sample or form."""
     found = defaultdict(list)
+    names = {str(folder): name for name, folder in folders.items()}
     for row in cleaning.clean(read_records(spark, groups)).collect():
-        found[unquote(row.source).split("/")[-2]].append(row)
+        path = unquote(row.source).removeprefix("file://")
+        found[next(name for folder, name in names.items() if path.startswith(f"{folder}/"))].append(row)
     return dict(found)
+
+
+def sales(rows: list[Row], names: dict[str, str]) -> list[Sale]:
+    return [
+        Sale(str(row.order_date), row.order_id, names.get(row.product, row.product), row.quantity, row.amount)
+        for row in rows
+        if not row.reasons
+    ]
 
 
 @pytest.mark.parametrize("sample", EXPECTED)
 def test_a_sample_comes_out_exactly(spark: SparkSession, rows: dict[str, list[Row]], sample: str) -> None:
     storage, folder = Storage(), f"file:{SAMPLES / sample}"
     names = {one.key: one.product for one in read_products(storage, folder, read_rules(storage, folder)).rows}
-    clean = [row for row in rows[sample] if not row.reasons]
-    sales = [
-        Sale(str(row.order_date), row.order_id, names.get(row.product, row.product), row.quantity, row.amount)
-        for row in clean
-    ]
     reasons = [reason for row in rows[sample] for reason in row.reasons]
-    assert summary(sales, reasons) == expected(sample)
-    assert {row.lines for row in clean} == {sample == "invoice_lines"}
+    assert summary(sales(rows[sample], names), reasons) == expected(sample)
+    assert {row.lines for row in rows[sample]} == {sample == "invoice_lines"}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_comes_out_exactly(rows: dict[str, list[Row]], name: str) -> None:
+    assert sorted(sales(rows[name], {})) == FORMS[name].clean
+    assert sorted(reason for row in rows[name] for reason in row.reasons) == sorted(FORMS[name].reasons)
 
 
 def test_the_ids_of_orders_are_those_of_the_records(

@@ -75,7 +75,7 @@ def run(settings: Settings) -> int:
         ConfigurationError: The input is not usable.
         DeliveryError: An event was not delivered.
     """
-    rows.tables(settings.input_path)  # refuse unusable input before anything is sent
+    rows.sources(settings.input_path)  # refuse unusable input before anything is sent
     stop = Stop()
     delivery = Delivery(settings, stopping=stop)
     log.info(

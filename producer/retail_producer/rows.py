@@ -1,8 +1,8 @@
 """From CSV files to events: which files, which rows, and what an event says."""
 
-import csv
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import count
@@ -10,22 +10,25 @@ from json.encoder import encode_basestring
 from pathlib import Path
 from typing import NamedTuple
 
+from retail_dataset.catalogue import parse_products
+from retail_dataset.columns import ALIASES, EXAMPLE, FIELDS, name_key
+from retail_dataset.errors import DataSetError
+from retail_dataset.files import PRODUCTS, input_files
+from retail_dataset.rules import DataSet, Rules
+from retail_dataset.table import DAMAGE, Layout, Table, damaged, open_file, read_table
+from retail_dataset.text import LONGEST_LINE, may_have_line_breaks
+from retail_dataset.values import canonical_number, canonical_time
+
 from retail_producer.settings import ConfigurationError
 
-# products.csv describes products; it holds no transactions.
-NOT_TRANSACTIONS = frozenset({"products.csv"})
+log = logging.getLogger(__name__)
 
-DATE_COLUMNS = ("order_date", "date", "order_time", "timestamp", "event_time")
-OTHER_COLUMNS = (
-    *("order_id", "store_id", "store_city", "product", "item"),
-    *("quantity", "unit_price", "price", "amount", "total", "total_price"),
-)
-KNOWN_COLUMNS = frozenset((*DATE_COLUMNS, *OTHER_COLUMNS))
-
-# Brokers refuse messages of more than 1 MiB. A line as long as this is no transaction: its beginning, as a
-# malformed row, says enough.
-LONGEST_LINE = 500_000
+# Of a line that is longer than the jobs take so much is sent, as a malformed row. Escaped it still fits in a message.
 RAW_KEPT = 10_000
+NUMBERS = ("quantity", "unit_price", "amount")
+# Columns with such a name would be taken for something else than they are.
+ALL_NAMES = (name for names in ALIASES.values() for name in names)
+RESERVED = frozenset(map(name_key, ("event_id", "event_time", "_raw", "orders", "returns", *ALL_NAMES)))
 
 
 class Event(NamedTuple):
@@ -35,11 +38,20 @@ class Event(NamedTuple):
     value: bytes
 
 
-class Table(NamedTuple):
-    """A CSV file and the column names of its header, as they are written."""
+class Source(NamedTuple):
+    """A file of transactions, and what the data set says of it.
+
+    Attributes:
+        path: on this disk.
+        name: below the input folder.
+        layout: how its rows are taken apart.
+        products: names of products by what the sales call them, where the two differ.
+    """
 
     path: Path
-    header: list[str]
+    name: str
+    layout: Layout
+    products: Mapping[str, str]
 
 
 def timestamp(moment: datetime) -> str:
@@ -58,117 +70,170 @@ def _at_millisecond(milliseconds: int) -> str:
     return timestamp(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
-def original_time(raw: str) -> str:
-    """The timestamp of a row's own date (no zone means UTC); one that cannot be read stays as it is."""
-    try:
-        moment = datetime.fromisoformat(raw.strip())
-        return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
-        return raw
+def original_time(raw: str, rules: Rules) -> str:
+    """The timestamp of a row's own date; one that cannot be read stays as it is."""
+    moment = canonical_time(raw, rules.dates, rules.time_zone)
+    return timestamp(moment) if moment else raw
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines without their end; empty lines are left out."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if text := line.rstrip("\n"):
-                yield number, text
-
-
-def _fields(line: str) -> list[str]:
-    """The fields of one line; none when its quotes do not close. A record never spans lines."""
-    if '"' not in line:
-        return line.split(",")
-    try:
-        return next(csv.reader([line], strict=True))
-    except csv.Error:
-        return []
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower()
-
-
-def tables(folder: Path) -> list[Table]:
-    """The transaction files of a folder, in the order of their names.
+def sources(folder: Path) -> list[Source]:
+    """The transaction files of a folder that can be used, in the order of their names; the log names the others.
 
     Raises:
-        ConfigurationError: There is nothing to send, or a file is not a table of transactions.
+        ConfigurationError: There is nothing to send, or the rules of the data set mean nothing.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder {folder}: set INPUT_PATH or --input to a folder of CSVs")
-    files = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() == ".csv" and path.name.lower() not in NOT_TRANSACTIONS and path.is_file()
-    )
-    if not files:
+    names = input_files(folder)
+    if not names:
         raise ConfigurationError(f"no transaction CSV in {folder}: put at least one *.csv with a header there")
-    found = [table for path in files if (table := _table(path)) is not None]
+    try:
+        dataset = DataSet.read(folder)
+    except DataSetError as error:
+        raise ConfigurationError(str(error)) from error
+    products = _product_names(folder, dataset)
+    found = []
+    for name in names:
+        try:
+            layout = _layout(folder / name, dataset.for_file(name))
+        except DataSetError as error:
+            log.warning("%s is left out: it %s", name, error)
+        else:
+            found += [Source(folder / name, name, layout, products)] if layout else []
     if not found:
-        names = ", ".join(path.name for path in files)
-        raise ConfigurationError(f"no data row in {folder} ({names}): add rows below the header, or another CSV")
+        raise ConfigurationError(
+            f"no data row in {folder} that can be sent ({', '.join(names)}): add rows below the header, or another CSV"
+        )
     return found
 
 
-def _table(path: Path) -> Table | None:
-    """The table in a file; `None` when it holds no data row."""
-    lines = _lines(path)
-    _, first = next(lines, (0, ""))
-    if not first:
-        return None
-    header = _fields(first)
-    if not KNOWN_COLUMNS & {_plain(name) for name in header}:
-        raise ConfigurationError(
-            f"{path} has no known column in its first line ({first[:120]!r}): correct it or move it away; a "
-            "header is for example order_id,order_date,store_id,store_city,product,quantity,unit_price,amount"
+def _product_names(folder: Path, dataset: DataSet) -> Mapping[str, str]:
+    file = folder / PRODUCTS
+    if not dataset.products.key or not file.exists():
+        return {}
+    try:
+        return {one.key: one.product for one in parse_products(file.read_bytes(), dataset.products)}
+    except DataSetError as error:
+        log.warning("products keep the names that the sales have: %s", error)
+        return {}
+
+
+def _layout(path: Path, rules: Rules) -> Layout | None:
+    """How the rows of a file are taken apart; `None` when it holds no data row.
+
+    Raises:
+        DataSetError: It cannot be used.
+    """
+    if path.suffix.lower() == ".gz":
+        try:
+            with open_file(path) as stream:
+                may_have_line_breaks(stream)
+        except DAMAGE as error:
+            raise DataSetError(damaged(error)) from error
+    with open_file(path) as stream:
+        table = read_table(stream, rules)
+        if table is None or next(table.records(), None) is None:
+            return None
+    if missing := table.layout.missing:
+        raise DataSetError(
+            f"lacks {missing} in its header ({table.layout.line[:100]!r}): correct it, name its columns in "
+            f"dataset.toml as `make input` shows, or move it away; a header is for example {EXAMPLE}"
         )
-    return Table(path, header) if next(lines, None) else None
+    return table.layout
 
 
 def events(
-    table: Table, *, suffix: str = "", original: bool = False, clock: Callable[[], str] = now
+    source: Source, *, suffix: str = "", original: bool = False, clock: Callable[[], str] = now
 ) -> Iterator[Event]:
     """The events of one file, each made at the moment it is asked for.
 
-    The rows keep their own column names and raw values. Their date is replaced by `event_time`. The key is the
-    order's id, so that what is said of one order stays in its order; without one it is the event's id.
+    An event has the canonical columns in their canonical form, so that whoever reads it needs no rules; a value that
+    cannot be read stays as it is, and so do columns that mean nothing here. The row's date is replaced by `event_time`.
+    The key is the order's id, so that what is said of one order stays in its order; without one it is the event's id.
 
     Args:
-        table: File and header.
+        source: The file.
         suffix: Added to every event and order id, to tell one pass over the files from another.
         original: `event_time` is the row's own date, instead of the moment the event is made.
         clock: Gives that moment.
     """
-    dates = _date_positions(table.header)
-    kept = _kept_positions(table.header, dates)
-    body = _template("event_id", "event_time", *(table.header[position] for position in kept))
+    with open_file(source.path) as stream:
+        try:
+            if table := read_table(stream, source.layout.rules):
+                yield from _events(source, table, suffix, original, clock)
+        except DataSetError as error:
+            log.warning("%s: the rest of it is left out: it %s", source.name, error)
+
+
+def _events(source: Source, table: Table, suffix: str, original: bool, clock: Callable[[], str]) -> Iterator[Event]:
+    layout, rules = table.layout, table.layout.rules
+    dates = layout.places["order_date"]
+    kept = _kept(layout)
+    names = list(kept)
+    places = [place[0] for place in kept.values()]
+    several = [(number, place) for number, place in enumerate(kept.values()) if len(place) > 1]
+    canonical = _canonical(names, rules, source.products)
+    order = names.index("order_id") if "order_id" in names else None
+    body = _template("event_id", "event_time", *names, constants=_rules_of_events(rules))
     malformed = _template("event_id", "event_time", "_raw")
-    order = next((number for number, position in enumerate(kept) if _plain(table.header[position]) == "order_id"), None)
-    name, width = _escaped(table.path.name), len(table.header)
-    lines = _lines(table.path)
-    next(lines, None)  # the header
-    for number, line in lines:
+    name, width = _escaped(source.name), len(layout.names)
+    for number, line, length in table.records():
         event_id = f"{name}:{number}{suffix}"
-        fields = _fields(line) if len(line) <= LONGEST_LINE else []
-        if len(fields) != width:
-            yield Event(event_id.encode(), (malformed % (event_id, clock(), _escaped(_shortened(line)))).encode())
+        fields = layout.fields(line) if length <= LONGEST_LINE else None
+        if fields is None or len(fields) != width:
+            raw = _escaped(line if length <= LONGEST_LINE else f"{line[:RAW_KEPT]}… ({length} bytes)")
+            yield Event(event_id.encode(), (malformed % (event_id, clock(), raw)).encode())
             continue
-        when = (
-            original_time(next((fields[date] for date in dates if fields[date].strip()), "")) if original else clock()
-        )
-        values = [fields[position] for position in kept]
+        when = original_time(_first_filled(fields, dates), rules) if original else clock()
+        values = [fields[place] for place in places]
+        for at, more in several:
+            values[at] = _first_filled(fields, more)
+        for at, read in canonical:
+            values[at] = read(values[at])
         key = event_id
         if order is not None and values[order].strip():
             key = values[order] = values[order] + suffix
-        if not _is_plain(line):
+        if canonical or not _is_plain(line):
             when, values = _escaped(when), [_escaped(value) for value in values]
         yield Event(key.encode(), (body % (event_id, when, *values)).encode())
 
 
-def _template(*names: str) -> str:
+def _kept(layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Columns of an event, and where their values stand: no date, and of two with the same name the first."""
+    kept = {field: layout.places[field] for field in FIELDS if field != "order_date" and layout.places[field]}
+    known = {place for places in layout.places.values() for place in places}
+    for place, name in enumerate(layout.names):
+        if place not in known and name_key(name) not in RESERVED:
+            kept.setdefault(name, (place,))
+    return kept
+
+
+def _canonical(
+    names: Sequence[str], rules: Rules, products: Mapping[str, str]
+) -> list[tuple[int, Callable[[str], str]]]:
+    """What makes values canonical, by their place in an event; the jobs read a decimal point without our help."""
+    readers: dict[str, Callable[[str], str]] = {}
+    if rules.decimal != ".":
+        readers = dict.fromkeys(NUMBERS, lambda value: canonical_number(value, rules.decimal))
+    if products:
+        readers["product"] = lambda value: products.get(value.strip(" "), value)
+    return [(at, readers[name]) for at, name in enumerate(names) if name in readers]
+
+
+def _rules_of_events(rules: Rules) -> dict[str, str]:
+    """What an event says of its own meaning, where that is not the usual one."""
+    usual = Rules()
+    return {name: value for name in ("orders", "returns") if (value := getattr(rules, name)) != getattr(usual, name)}
+
+
+def _first_filled(fields: Sequence[str], places: Sequence[int]) -> str:
+    return next((fields[place] for place in places if fields[place].strip()), "")
+
+
+def _template(*names: str, constants: Mapping[str, str] | None = None) -> str:
     """A JSON object of texts, with `%s` for each value."""
-    return "{" + ",".join(f'"{_escaped(name)}":'.replace("%", "%%") + '"%s"' for name in names) + "}"
+    said = "".join(f',"{name}":"{value}"' for name, value in (constants or {}).items())
+    return "{" + ",".join(f'"{_escaped(name)}":'.replace("%", "%%") + '"%s"' for name in names) + said + "}"
 
 
 def _escaped(text: str) -> str:
@@ -181,30 +246,6 @@ def _is_plain(line: str) -> bool:
     return line.isprintable() and "\\" not in line and '"' not in line
 
 
-def _kept_positions(header: list[str], dates: list[int]) -> list[int]:
-    """Positions of the columns that an event keeps: no date, and of two with the same name the first."""
-    kept = {"event_id": -1, "event_time": -1}
-    for position, name in enumerate(header):
-        if position not in dates:
-            kept.setdefault(name, position)
-    return [position for position in kept.values() if position >= 0]
-
-
-def _date_positions(header: list[str]) -> list[int]:
-    """Positions of the columns that hold the date, the canonical name first."""
-    names = [_plain(name) for name in header]
-    return sorted(
-        (position for position, name in enumerate(names) if name in DATE_COLUMNS),
-        key=lambda position: DATE_COLUMNS.index(names[position]),
-    )
-
-
-def _shortened(line: str) -> str:
-    if len(line) <= LONGEST_LINE:
-        return line
-    return f"{line[:RAW_KEPT]}… ({len(line)} characters)"
-
-
 def passes(folder: Path, *, loop: bool, original: bool) -> Iterator[Event]:
     """The events of a folder, once or again and again; every pass looks at the folder anew.
 
@@ -214,7 +255,7 @@ def passes(folder: Path, *, loop: bool, original: bool) -> Iterator[Event]:
     started = now()
     for number in count(1):
         suffix = f"@{started}#{number}" if loop else ""
-        for table in tables(folder):
-            yield from events(table, suffix=suffix, original=original)
+        for source in sources(folder):
+            yield from events(source, suffix=suffix, original=original)
         if not loop:
             return

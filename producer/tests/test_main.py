@@ -15,13 +15,13 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tools.kafka_broker import Broker, create_topic
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "retail_producer", *arguments],
-        env={**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'producer'}:{ROOT / 'dataset'}", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -45,7 +45,7 @@ def test_configuration_errors_exit_with_2_and_one_line(arguments: list[str], sai
 
 
 def test_brokers_away_it_waits_says_so_and_a_stop_reports_what_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("order_id,amount\n1,2\n2,3\n")
+    (tmp_path / "a.csv").write_text("order_id,date,amount\n1,,2\n2,,3\n")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -86,7 +86,7 @@ def received(broker: Broker, topic: str, at_least: int = 0) -> list[dict[str, An
 
 
 def csv(folder: Path, rows: int) -> Path:
-    text = "order_id,product,amount\n" + "".join(f"{number},Tea,1.50\n" for number in range(rows))
+    text = "order_id,product,date,amount\n" + "".join(f"{number},Tea,,1.50\n" for number in range(rows))
     (folder / "a.csv").write_text(text)
     return folder
 
@@ -130,7 +130,7 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing(broker: Broker, topic: 
 def test_an_event_that_the_brokers_refuse_is_named(broker: Broker, tmp_path: Path) -> None:
     topic = f"small-{uuid.uuid4().hex}"
     create_topic(broker.address, topic, max_message_bytes="2000")
-    (tmp_path / "a.csv").write_text(f"order_id,product\n1,{os.urandom(4000).hex()}\n")
+    (tmp_path / "a.csv").write_text(f"order_id,product,date,amount\n1,{os.urandom(4000).hex()},,\n")
     process = start("--input", str(tmp_path), "--topic", topic, KAFKA_BOOTSTRAP_SERVERS=broker.address)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1

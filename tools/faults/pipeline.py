@@ -35,8 +35,10 @@ systemctl daemon-reload
 """
 # No folder can be deleted below which there is a snapshot.
 NO_FOLDER = """
-hdfs dfs -ls -C {analysis}/.snapshot | while read path; do
-    hdfs dfs -deleteSnapshot {analysis} $(basename $path) </dev/null
+for shown in {analysis} {stores}; do
+    hdfs dfs -ls -C $shown/.snapshot | while read path; do
+        hdfs dfs -deleteSnapshot $shown $(basename $path) </dev/null
+    done
 done
 hdfs dfs -rm -r -f -skipTrash {folder}
 """
@@ -101,7 +103,7 @@ class Pipeline:
         )
         self.sales, self.revenue = f"{name}_sales", f"{name}_revenue"
         self.hdfs, self.home, self.csv = f"/tmp/{name}", f"/run/{name}", f"/var/lib/retail/{name}/analysis_csv"
-        self.analysis = f"{self.hdfs}/output/analysis_parquet"
+        self.analysis, self.stores = (f"{self.hdfs}/output/{name}_parquet" for name in ("analysis", "stores"))
         self.servers = ",".join(f"{host.name}:9092" for host in cluster.group("kafka_broker"))
         self.lines: list[str] = []
         """The CSV that the producer sends."""
@@ -129,9 +131,9 @@ class Pipeline:
             for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
                 self.ask("create", self.servers, like, topic)
             self.upload("sales/sales.csv", "".join(self.lines))
-            for folder in (f"{self.hdfs}/input", self.analysis):
+            for folder in (f"{self.hdfs}/input", self.analysis, self.stores):
                 self.ask("make_folder", folder)
-            self._as_hdfs("hdfs dfsadmin -allowSnapshot {analysis}")
+            self._as_hdfs("hdfs dfsadmin -allowSnapshot {analysis} && hdfs dfsadmin -allowSnapshot {stores}")
             self._put_batch_file("products.csv", products_csv())
             for job, settings in self._settings().items():
                 text = "\n".join(f'{name}="{value}"' for name, value in settings.items())
@@ -192,8 +194,8 @@ class Pipeline:
             console.print(f"not cleaned up: {what} of {self.name}: {error}", style="red", markup=False)
 
     def _as_hdfs(self, script: str) -> None:
-        """Let HDFS's own user do what only he may; {analysis} and {folder} stand for the folders of the test."""
-        script = script.format(analysis=self.analysis, folder=self.hdfs)
+        """Let HDFS's own user do what only he may; names in braces stand for the folders of the test."""
+        script = script.format(analysis=self.analysis, stores=self.stores, folder=self.hdfs)
         on(self.cluster.one_of("namenode"), f"sudo -u hdfs bash -c {shlex.quote(script)}")
 
     def is_active(self, unit: str) -> bool:

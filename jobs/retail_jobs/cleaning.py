@@ -50,7 +50,9 @@ REASONS = {
     "negative_amount": "the amount is negative",
     "amount_out_of_range": f"the amount is above {LARGEST}",
     "product_too_long": f"the product's name has more than {LONGEST_PRODUCT} characters",
-    "conflicting_duplicate": "an earlier row of the same file says something else of this order",
+    "conflicting_duplicate": "an earlier row of the same file, or an earlier event, says something else of this order",
+    "late": "the event is further behind the latest one than the watermark allows",
+    "too_many_products": "the open windows have as many product names as they may",
 }
 """Why a record is in the quarantine."""
 

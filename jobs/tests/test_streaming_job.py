@@ -384,7 +384,8 @@ def test_it_says_how_far_it_is_while_it_works_and_while_there_is_nothing_to_do(s
         shop.spark.streams.removeListener(listener)
     history = worked["history"]
     assert sum(minute["events"] for minute in history) == 6
-    assert max(minute["backlog"] for minute in history) == 4
+    # Spark takes one event of every partition at least: the first batch has two or three of the six.
+    assert max(minute["backlog"] for minute in history) in (3, 4)
     assert (worked["counted"], worked["reasons"], worked["trigger_seconds"]) == (5, {"bad_json": 1}, 0.5)
     assert (rested["backlog"], rested["events"]) == (0, 6)
 

@@ -13,7 +13,6 @@ Exit code 1: systemd may start it again. 2: that would not help; the last line s
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import uuid
@@ -44,6 +43,7 @@ from retail_jobs.storage import Storage
 from retail_jobs.stream_events import clean_events, lean
 from retail_jobs.stream_quarantine import Quarantine, to_bytes
 from retail_jobs.stream_state import VERSION, LostDataError, State, StateFiles, Totals
+from retail_jobs.stream_status import Status, backlog
 from retail_jobs.stream_verdicts import EPOCH, FIRST, Rows, Rules, Verdict, judge, slots_of
 from retail_jobs.windows import Windows
 
@@ -235,8 +235,7 @@ class ProgressLog(StreamingQueryListener):
 
     def __init__(self, job: Streaming) -> None:
         self._job = job
-        self._totals = Totals()
-        self._since = windows.iso(datetime.now(UTC))
+        self._status = Status(datetime.now(UTC), job.settings.trigger_seconds)
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, D102 - Spark's interface
         log.info("%s: started", event.name)
@@ -261,22 +260,22 @@ class ProgressLog(StreamingQueryListener):
             counts.closed_windows,
             counts.watermark,
         )
-        self._totals = self._totals.plus(counts)
-        status = {
-            "since": self._since,
-            "until": windows.iso(datetime.now(UTC)),
-            "watermark": counts.watermark,
-            "seconds": seconds,
-            **self._totals.model_dump(),
-        }
+        (source,) = progress.sources
+        behind = backlog(source.endOffset, source.latestOffset)
+        self._status.take(counts, datetime.now(UTC), seconds, counts.watermark, behind)
+        self._write()
+
+    def _write(self) -> None:
         try:
-            self._job.storage.write_text(f"{self._job.home}/status.json", json.dumps(status))
+            text = self._status.to_json(datetime.now(UTC))
+            self._job.storage.write_text(f"{self._job.home}/status.json", text)
         except Py4JJavaError as error:
             # What the batches themselves need of HDFS ends the job; this is for those who look on.
             log.warning("status.json could not be written: %s", explain(error))
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, D102
-        pass
+        self._status.rest()
+        self._write()
 
     def onQueryTerminated(self, event: Any) -> None:  # noqa: ANN401, D102
         log.info("query %s ended", event.id)

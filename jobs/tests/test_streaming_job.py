@@ -31,7 +31,7 @@ from retail_jobs.errors import JobError
 from retail_jobs.live_topic import LiveTopic
 from retail_jobs.settings import Settings
 from retail_jobs.stream_state import LostDataError, State, Totals
-from retail_jobs.streaming import SPARK, Streaming, lost_data
+from retail_jobs.streaming import SPARK, ProgressLog, Streaming, lost_data
 from retail_jobs.windows import Key, Value
 
 from tools.kafka_broker import Broker, create_topic, spark_kafka_jars
@@ -361,6 +361,37 @@ def test_no_reader_fails_or_finds_half_of_a_start_while_windows_are_published(sh
             stop.set()
     assert [reader.result() for reader in readers] == [None] * 3  # none has failed
     assert sum(reads) >= 500 and reads[-1] >= 20
+
+
+def test_it_says_how_far_it_is_while_it_works_and_while_there_is_nothing_to_do(shop: Shop) -> None:
+    shop.limits["MAX_OFFSETS_PER_TRIGGER"] = "2"
+    shop.send(*(sale(number) for number in range(5)), b"no JSON")
+    job = Streaming(shop.spark, shop.settings())
+    listener = ProgressLog(job)
+    shop.spark.streams.addListener(listener)
+    file = shop.root / "output/.state/streaming/status.json"
+
+    def told_when(condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if file.exists() and condition(status := json.loads(file.read_text())):
+                return status
+            time.sleep(0.2)
+        pytest.fail(f"not as wanted: {file.read_text() if file.exists() else 'nothing'}")
+
+    query = job.start()
+    try:
+        worked = told_when(lambda status: status["events"] == 6)
+        rested = told_when(lambda status: status["until"] > status["last_batch"])
+    finally:
+        query.stop()
+        shop.spark.streams.removeListener(listener)
+    history = worked["history"]
+    assert sum(minute["events"] for minute in history) == 6
+    # Spark takes one event of every partition at least: the first batch has two or three of the six.
+    assert max(minute["backlog"] for minute in history) in (3, 4)
+    assert (worked["counted"], worked["reasons"], worked["trigger_seconds"]) == (5, {"bad_json": 1}, 0.5)
+    assert (rested["backlog"], rested["events"]) == (0, 6)
 
 
 def test_a_broker_that_does_not_answer_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

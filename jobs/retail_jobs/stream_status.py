@@ -1,0 +1,111 @@
+"""What the stream says of itself for those who look on: sums since its start, the last hour by minute, how far behind.
+
+`status.json` is written after each micro-batch that had events, and while there is nothing to do every ten seconds, so
+that who reads it can tell a quiet topic from a job that hangs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from retail_jobs.stream_state import Totals
+from retail_jobs.windows import iso
+
+MINUTES = 60
+
+
+class Minute(BaseModel):
+    """What became of the events whose micro-batches ended in one minute."""
+
+    minute: str
+    """Its beginning (UTC, ISO-8601)."""
+    events: int = 0
+    counted: int = 0
+    repeated: int = 0
+    late: int = 0
+    quarantined: int = 0
+    """Late ones included."""
+    batches: int = 0
+    seconds: float = 0
+    """Of the longest micro-batch."""
+    backlog: int = 0
+    """The most events that were in the topic and not read."""
+
+
+class Status:
+    """Grows with each micro-batch; of the past, it keeps an hour.
+
+    Args:
+        since: start of the job.
+        trigger_seconds: from the beginning of a micro-batch to that of the next one.
+    """
+
+    def __init__(self, since: datetime, trigger_seconds: float) -> None:
+        self._since, self._trigger_seconds = since, trigger_seconds
+        self._totals = Totals()
+        self._history: deque[Minute] = deque(maxlen=MINUTES)
+        self._last: dict[str, object] = {"last_batch": None, "watermark": "none", "seconds": 0.0, "backlog": 0}
+
+    def take(self, counts: Totals, now: datetime, seconds: float, watermark: str, backlog: int) -> None:
+        """Add a micro-batch.
+
+        Args:
+            counts: what became of its events.
+            now: its end.
+            seconds: how long it took.
+            watermark: after it, ISO-8601 or `none`.
+            backlog: events that are in the topic and not read.
+        """
+        self._totals = self._totals.plus(counts)
+        self._last = {"last_batch": iso(now), "watermark": watermark, "seconds": seconds, "backlog": backlog}
+        beginning = iso(now.replace(second=0, microsecond=0))
+        if not self._history or self._history[-1].minute != beginning:
+            self._history.append(Minute(minute=beginning))
+        minute = self._history[-1]
+        minute.events += counts.events
+        minute.counted += counts.counted
+        minute.repeated += counts.repeated
+        minute.late += sum(number for reasons, number in counts.reasons.items() if "late" in reasons.split("+"))
+        minute.quarantined += counts.quarantined
+        minute.batches += 1
+        minute.seconds = max(minute.seconds, seconds)
+        minute.backlog = max(minute.backlog, backlog)
+
+    def rest(self) -> None:
+        """Say that there is nothing to do: all that is in the topic has been read."""
+        self._last["backlog"] = 0
+
+    def to_json(self, now: datetime) -> str:
+        """The content of `status.json` at a moment."""
+        status = {
+            "since": iso(self._since),
+            "until": iso(now),
+            "trigger_seconds": self._trigger_seconds,
+            **self._last,
+            **self._totals.model_dump(),
+            "history": [minute.model_dump() for minute in self._history],
+        }
+        return json.dumps(status)
+
+
+def backlog(end: str, latest: str | None) -> int:
+    """How many events a topic has beyond the end of a micro-batch.
+
+    Args:
+        end: where the batch ended, `{topic: {partition: offset}}` as JSON.
+        latest: where the topic ended when the batch began, likewise; None where Spark does not know.
+    """
+    if not latest:
+        return 0
+    read: Mapping[str, Mapping[str, int]] = json.loads(end)
+    there: Mapping[str, Mapping[str, int]] = json.loads(latest)
+    return sum(
+        max(0, offset - read.get(topic, {}).get(partition, 0))
+        for topic, partitions in there.items()
+        for partition, offset in partitions.items()
+    )

@@ -375,7 +375,8 @@ def test_it_says_how_far_it_is_while_it_works_and_while_there_is_nothing_to_do(s
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if file.exists() and condition(status := json.loads(file.read_text())):
-                return status
+                found: dict[str, Any] = status
+                return found
             time.sleep(0.2)
         pytest.fail(f"not as wanted: {file.read_text() if file.exists() else 'nothing'}")
 

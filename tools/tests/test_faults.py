@@ -31,7 +31,8 @@ def test_sales_are_dirty_and_in_the_order_of_their_time_but_for_the_jitter(tmp_p
     (tmp_path / "sales.csv").write_text("".join(lines))
     truth = compute(tmp_path)
     assert (truth.read, truth.counted) == (3000, truth.clean)
-    assert {"malformed", "no usable date", "no usable amount", "negative amount"} == set(truth.reasons)
+    dirt = {"malformed_row", "no_date", "unreadable_date", "unreadable_amount", "negative_amount"}
+    assert set(truth.reasons) == dirt
 
     starts = []
     for first in range(1, 3000, 300):

@@ -19,9 +19,8 @@ from retail_jobs.report import Report
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
+from tools import JOBS_PATH
 from tools.hdfs_daemons import DATANODE, NAMENODE, Hdfs, running_hdfs
-
-JOBS = Path(__file__).resolve().parents[1]
 
 
 def explained(action: Callable[[], object]) -> Explanation:
@@ -200,7 +199,7 @@ def test_what_fails_before_the_session_starts_is_in_the_report(
         "<configuration><property><name>fs.defaultFS</name><value>hdfs://127.0.0.1:1</value></property></configuration>"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "retail_jobs.batch"], cwd=tmp_path, env={"PYTHONPATH": str(JOBS), **environment},
+        [sys.executable, "-m", "retail_jobs.batch"], cwd=tmp_path, env={"PYTHONPATH": JOBS_PATH, **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr

@@ -20,6 +20,7 @@ from retail_jobs.report import Report
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
+from tools import JOBS_PATH
 from tools.oracle import compare, daily_revenue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,7 +206,7 @@ batch.run()
         "OUTPUT_PATH": str(shop.root / "work" / "output"),
         "CSV_PATH": str(shop.root / "work" / "csv"),
         "FORGET": "b.csv",
-        "PYTHONPATH": f"{ROOT / 'jobs'}:{ROOT / 'dataset'}",
+        "PYTHONPATH": JOBS_PATH,
     }
     died = subprocess.run([sys.executable, "-c", program], env=os.environ | environment, check=False)
     assert died.returncode == -signal.SIGKILL

@@ -21,6 +21,7 @@ from retail_jobs.lock import hold
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
+from tools import JOBS_PATH
 from tools.oracle import compare, daily_revenue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ class Shop:
             "INPUT_PATH": str(self.input),
             "OUTPUT_PATH": str(self.output),
             "CSV_PATH": str(root / "csv"),
-            "PYTHONPATH": f"{ROOT / 'jobs'}:{ROOT / 'dataset'}",
+            "PYTHONPATH": JOBS_PATH,
             "SPARK_LOCAL_IP": "127.0.0.1",
         }
 

@@ -34,9 +34,8 @@ from retail_jobs.stream_state import LostDataError, State, Totals
 from retail_jobs.streaming import SPARK, ProgressLog, Streaming, lost_data
 from retail_jobs.windows import Key, Value
 
+from tools import JOBS_PATH
 from tools.kafka_broker import Broker, create_topic, spark_kafka_jars
-
-ROOT = Path(__file__).resolve().parents[2]
 
 NOON = datetime(2025, 9, 1, 12, 0, tzinfo=UTC)
 Sums = dict[tuple[str, str], tuple[int, Decimal]]
@@ -89,8 +88,7 @@ class Shop:
         """Start a Python of its own, in a process group of its own."""
         java = "--driver-java-options -XX:TieredStopAtLevel=1"
         submit = f"--jars {spark_kafka_jars()} {java} --conf spark.ui.enabled=false --master local[2] pyspark-shell"
-        packages = os.pathsep.join(str(ROOT / name) for name in ("jobs", "dataset"))
-        own = {**self.environment(), "PYTHONPATH": packages, "PYSPARK_SUBMIT_ARGS": submit}
+        own = {**self.environment(), "PYTHONPATH": JOBS_PATH, "PYSPARK_SUBMIT_ARGS": submit}
         with (self.root / "log").open("ab") as log:
             command = [sys.executable, *words]
             return subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log, start_new_session=True)

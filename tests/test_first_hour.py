@@ -86,6 +86,8 @@ def test_files_are_put_shown_and_taken_in_the_browser(cluster: Cluster, tmp_path
         with browser() as chromium:
             page = chromium.new_page()
             page.goto(f"{cluster.lab.url('namenode')}/explorer.html#{HOME}")
+            # Until the page has shown a folder, it does not know where to put a file.
+            expect(page.locator("#directory")).to_have_value(HOME, timeout=60_000)
             page.locator("[data-target='#modal-upload-file']").click()
             page.locator("#modal-upload-file-input").set_input_files(tmp_path / name)
             page.locator("#modal-upload-file-button").click()
@@ -93,9 +95,9 @@ def test_files_are_put_shown_and_taken_in_the_browser(cluster: Cluster, tmp_path
             file.click(timeout=60_000)
             preview = page.locator("#file-info-preview-body")
             page.locator("#file-info-preview-head").click()
-            expect(preview).to_have_value(re.compile("^line 0\n"))
+            expect(preview).to_have_value(re.compile("^line 0\n"), timeout=60_000)
             page.locator("#file-info-preview-tail").click()
-            expect(preview).to_have_value(re.compile("line 9999\n$"))
+            expect(preview).to_have_value(re.compile("line 9999\n$"), timeout=60_000)
             with page.expect_download() as download:
                 page.locator("#file-info-download").click()
             assert download.value.path().read_text() == text

@@ -182,7 +182,7 @@ def network_troubles(cluster: Cluster) -> list[str]:
     """What the keeper of a lab on this machine found of this machine's firewall, which only root may read."""
     home = cluster.variable("lab_home", "")
     state = Path(home) / "state.json"
-    if home and state.exists() and json.loads(state.read_text(encoding="utf-8"))["shut_out"]:
+    if home and state.exists() and json.loads(state.read_text(encoding="utf-8")).get("shut_out"):
         return ["this machine's firewall drops what the hosts send (chain FORWARD, as by Docker): run `make hosts`"]
     return []
 

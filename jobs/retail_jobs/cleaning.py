@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from retail_dataset.columns import ALIASES, FIELDS, places
@@ -60,6 +61,19 @@ QUARANTINE_SCHEMA = (
     "raw string, reasons array<string>, source string, topic string, partition int, offset bigint, "
     "run_id string, quarantined_at timestamp"
 )
+QUARANTINE_ARROW = pa.schema(
+    [
+        ("raw", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("source", pa.string()),
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("run_id", pa.string()),
+        ("quarantined_at", pa.timestamp("us", "UTC")),
+    ]
+)
+"""The same for what is written without Spark."""
 
 NUMBERS = {
     decimal: rf"^[{CURRENCY}{SPACES}]*[+-]?[{CURRENCY}{SPACES}]*"

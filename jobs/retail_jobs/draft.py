@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retail_jobs import merging, stored, totals
+from retail_jobs.cleaning import QUARANTINE_ARROW
 from retail_jobs.errors import JobError
 from retail_jobs.ingest import ROWS, Ingested, part_of
 from retail_jobs.products import Products
@@ -24,19 +25,6 @@ MOST_FILES = 10
 SMALL_FILE = 64_000_000
 """Bytes up to which a file is small."""
 DAY_FILE = "part-0.parquet"
-QUARANTINE = pa.schema(
-    [
-        ("raw", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-        ("source", pa.string()),
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("run_id", pa.string()),
-        ("quarantined_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-"""`cleaning.QUARANTINE_SCHEMA` as Arrow has it."""
 
 
 @dataclass(frozen=True)
@@ -255,13 +243,15 @@ class Draft:
     def _add_quarantine(self, rows: pa.Table) -> None:
         if not rows.num_rows:
             return
-        nothing = [pa.nulls(rows.num_rows, QUARANTINE.field(name).type) for name in ("topic", "partition", "offset")]
+        nothing = [
+            pa.nulls(rows.num_rows, QUARANTINE_ARROW.field(name).type) for name in ("topic", "partition", "offset")
+        ]
         known = [
             pa.repeat(pa.scalar(self.run_id), rows.num_rows),
             pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), rows.num_rows),
         ]
         columns = [rows[name] for name in ("raw", "reasons", "source")]
-        table = pa.table([*columns, *nothing, *known], names=QUARANTINE.names).cast(QUARANTINE)
+        table = pa.table([*columns, *nothing, *known], names=QUARANTINE_ARROW.names).cast(QUARANTINE_ARROW)
         self._stage(table, f"{self.folders.quarantine}/{self._part_name()}")
 
     def _stage(self, table: pa.Table, target: str) -> None:
@@ -299,7 +289,7 @@ class Draft:
         files = [file for file in files if file.path not in self.deletes]
         if not files:
             return
-        schema = QUARANTINE if folder == self.folders.quarantine else stored.TRANSACTIONS
+        schema = QUARANTINE_ARROW if folder == self.folders.quarantine else stored.TRANSACTIONS
         parts = [stored.without(self.storage, file.path, orders, self._leaving) for file in files]
         rows = pa.concat_tables([part.select(schema.names).cast(schema) for part in parts])
         self.deletes += [file.path for file in files]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from retail_jobs.cleaning import quarantined
+from retail_jobs.cleaning import QUARANTINE_ARROW, quarantined
 from retail_jobs.storage import Storage
 from retail_jobs.stream_state import State
 
@@ -20,19 +20,6 @@ FILE_BYTES = 4_000_000
 ROW_BYTES = 200
 PLACE = ["partition", "offset"]
 BY_PLACE = [(name, "ascending") for name in PLACE]
-SCHEMA = pa.schema(
-    [
-        ("raw", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-        ("source", pa.string()),
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("run_id", pa.string()),
-        ("quarantined_at", pa.timestamp("us", "UTC")),
-    ]
-)
-"""`cleaning.QUARANTINE_SCHEMA` for pyarrow."""
 
 
 class Quarantine:
@@ -93,7 +80,7 @@ class Quarantine:
             "run_id": [self._run] * count,
             "quarantined_at": [datetime.now(UTC)] * count,
         }
-        return pa.table(columns, SCHEMA)
+        return pa.table(columns, QUARANTINE_ARROW)
 
     def _append(self, table: pa.Table, batch: int, after: State) -> None:
         earlier = self._earlier(after)
@@ -116,7 +103,7 @@ class Quarantine:
         if content is None:
             return None
         # More rows than that are from an earlier attempt at this batch.
-        return pq.read_table(io.BytesIO(content)).cast(SCHEMA).slice(0, after.quarantine_rows)
+        return pq.read_table(io.BytesIO(content)).cast(QUARANTINE_ARROW).slice(0, after.quarantine_rows)
 
 
 def to_bytes(table: pa.Table) -> bytes:

@@ -92,12 +92,12 @@ class Person:
                     child.sendline(self.password)
                 else:
                     awaited.pop()
-                    child.send(INTERRUPT)
-                    # Ansible waits for ever for a worker that ended while it held the queue of results; then a user
-                    # presses again.
-                    if child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=60) == 0:
-                        break
-                    child.send(INTERRUPT)
+                    # One that comes at the wrong moment is lost to Ansible; then a user presses again.
+                    for _ in range(60):
+                        child.send(INTERRUPT)
+                        if child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=5) == 0:
+                            break
+                    break
         finally:
             child.close(force=True)
         text = ESCAPES.sub("", seen.getvalue()).replace("\r\n", "\n")

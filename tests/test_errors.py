@@ -62,13 +62,14 @@ def exit_code(cluster: Cluster) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def quiet(cluster: Cluster) -> Iterator[None]:
-    """Nothing runs beside the tests, and no attempt comes by itself; at the end all is as it was."""
+    """Nothing runs beside the tests, no attempt comes by itself, and none is refused; at the end all is as it was."""
     jobs = "retail-batch.timer retail-streaming retail-producer"
     cluster.ssh(EDGE, f"sudo systemctl stop {jobs}")
     # The timer may just have started it; what waits for its next attempt is stopped.
     wait_for("the end of a batch under way", lambda: cluster.show(EDGE, "retail-batch", "SubState") != "start")
     cluster.ssh(EDGE, "sudo systemctl stop retail-batch")
-    no_attempts = f"printf '[Service]\\nRestart=no\\n' | sudo tee {NO_ATTEMPTS}"
+    settings = "[Unit]\\nStartLimitIntervalSec=0\\n[Service]\\nRestart=no\\n"
+    no_attempts = f"printf '{settings}' | sudo tee {NO_ATTEMPTS}"
     cluster.ssh(EDGE, f"sudo mkdir -p $(dirname {NO_ATTEMPTS}) && {no_attempts} && sudo systemctl daemon-reload")
     yield
     attempts_again(cluster)

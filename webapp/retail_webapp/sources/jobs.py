@@ -26,29 +26,6 @@ PROPERTIES = (
 )
 
 
-class LastRun(BaseModel):
-    """Report of the last batch run; it writes more than is shown."""
-
-    model_config = ConfigDict(frozen=True)
-
-    run_id: str
-    started: datetime
-    finished: datetime
-    seconds: float
-    files_read: int = 0
-    rows_read: int = 0
-    clean: int = 0
-    repeated: int = 0
-    corrected: int = 0
-    quarantined: int = 0
-    dates_published: tuple[str, ...] = Field(default=())
-    publication: int = 0
-    result: str
-    """`published`, `nothing new`, `partial` or `failed`."""
-
-    message: str = ""
-
-
 class Run(BaseModel):
     """A batch run, as its line in the list of runs says; it writes more than is shown."""
 
@@ -62,7 +39,19 @@ class Run(BaseModel):
     clean: int = 0
     quarantined: int = 0
     result: str
+    """`published`, `nothing new`, `partial` or `failed`."""
+
     message: str = ""
+
+
+class LastRun(Run):
+    """Report of the last batch run, which says more than its line."""
+
+    finished: datetime
+    repeated: int = 0
+    corrected: int = 0
+    dates_published: tuple[str, ...] = Field(default=())
+    publication: int = 0
 
 
 @dataclass(frozen=True)

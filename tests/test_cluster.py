@@ -13,21 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from playwright.sync_api import expect
 
 from tests.browser import browser
 from tests.commands import run, wait_for
 from tests.conftest import Cluster
-from tests.labs import OUTPUT, derive
+from tests.labs import OUTPUT, ROOT, derive
+from tools import daemons
 from tools.oracle import compare, daily_revenue
 from tools.terminal import fetch
 
 HOSTS = ("master1", "worker1", "worker2", "edge1")
+GROUPS = yaml.safe_load((ROOT / "inventories" / "lab" / "hosts.yml").read_text())["all"]["children"]
+# What is always active there: services, and the timers of jobs.
 UNITS = {
-    "master1": ("hdfs-namenode", "kafka", "spark-master", "spark-history-server"),
-    "worker1": ("hdfs-datanode", "kafka", "spark-worker"),
-    "worker2": ("hdfs-datanode", "kafka", "spark-worker"),
-    "edge1": ("retail-streaming", "retail-producer", "retail-dashboard", "nginx", "haproxy", "retail-batch.timer"),
+    host: tuple(
+        dict.fromkeys(
+            f"{daemon.unit}.timer" if daemon.timer else daemon.unit
+            for daemon in daemons.of_groups([group for group, row in GROUPS.items() if host in row["hosts"]])
+        )
+    )
+    for host in HOSTS
 }
 LAB_MEMORY_GIB = 6.0
 

@@ -22,6 +22,7 @@ from retail_dataset.files import input_files, is_input
 from rich.console import Console
 
 from tools import cluster as clusters
+from tools import daemons
 from tools.cluster import Cluster, Host
 from tools.oracle import compare, daily_revenue
 from tools.status import look_at
@@ -78,7 +79,7 @@ def hdfs(cluster: Cluster) -> None:
 def kafka(cluster: Cluster) -> None:
     """Produce and consume a message on a topic of its own; ask for partitions that lack a copy."""
     host, topic, text = cluster.one_of("kafka_broker"), f"check-{secrets.token_hex(4)}", secrets.token_hex(16)
-    server = f"--bootstrap-server {host.name}:9092"
+    server = f"--bootstrap-server {host.name}:{daemons.port('broker', 'clients')}"
     _on(host, f"kafka-topics {server} --create --topic {topic} --partitions 1")
     try:
         _on(host, f"kafka-console-producer {server} --topic {topic}", stdin=f"{text}\n")

@@ -45,7 +45,11 @@ ONE_HOST_ONLY = {
     "spark_master": "Two mean recovery by ZooKeeper, which is not available yet",
     "edge": "Two would run every job twice over the same data",
 }
-SIZES = frozenset({"memory_mib", "cpus"})  # of a host; read, like lab_publish, by what makes hosts and not by a role
+# Whole numbers of a host. Sizes are read, like lab_publish, by what makes hosts, the others by playbooks.
+NUMBERS = frozenset({"memory_mib", "cpus", "node_id"})
+KAFKA_GROUPS = ("kafka_controller", "kafka_broker")
+# Roles are told these by the playbooks.
+TOLD = ROOT / "ansible" / "vars" / "cluster.yml"
 
 
 @dataclass(frozen=True)
@@ -121,15 +125,16 @@ def inventory_objections(inventory: Inventory, known: frozenset[str]) -> Iterato
     yield from _groups(inventory)
     yield from _mirror(inventory)
     yield from _hosts(inventory)
+    yield from _node_ids(inventory)
 
 
 def known_variables(roles: Path) -> frozenset[str]:
-    """Every variable that a role's argument specification names."""
-    names = {*SIZES, "lab_publish"}
+    """Every variable that an inventory may set: what roles take and are not told by the playbooks."""
+    names = {*NUMBERS, "lab_publish"}
     for path in roles.glob("*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
             names |= (entry.get("options") or {}).keys()
-    return frozenset(names)
+    return frozenset(names) - yaml.safe_load(TOLD.read_text()).keys()
 
 
 def _unknown_variables(inventory: Inventory, known: frozenset[str]) -> Iterator[str]:
@@ -160,6 +165,22 @@ def _groups(inventory: Inventory) -> Iterator[str]:
         )
 
 
+def _node_ids(inventory: Inventory) -> Iterator[str]:
+    kafka = dict.fromkeys(host for group in KAFKA_GROUPS for host in inventory.groups.get(group, ()))
+    owners: dict[Any, list[str]] = {}
+    for host in kafka:
+        owners.setdefault(inventory.hosts[host].get("node_id", 0), []).append(host)
+    if without := owners.pop(0, []):
+        unused = max((owner for owner in owners if isinstance(owner, int)), default=0) + 1
+        yield (
+            f"{', '.join(without)} would run Kafka without a node_id. Give each one that no other host has or ever "
+            f"had, from {unused} on; hosts that run already keep the node.id of their /etc/kafka/server.properties."
+        )
+    for number, hosts in owners.items():
+        if len(hosts) > 1:
+            yield f"{' and '.join(hosts)} have the same node_id, {number}. Give each one of its own."
+
+
 def _mirror(inventory: Inventory) -> Iterator[str]:
     edge = inventory.groups.get("edge", [])
     for name in sorted({variables.get("product_mirror") or "" for variables in inventory.hosts.values()} - {"", *edge}):
@@ -169,7 +190,7 @@ def _mirror(inventory: Inventory) -> Iterator[str]:
 def _hosts(inventory: Inventory) -> Iterator[str]:
     owners: dict[str, list[str]] = {}
     for host, variables in inventory.hosts.items():
-        for name in SIZES & variables.keys():
+        for name in NUMBERS & variables.keys():
             if not isinstance(variables[name], int):
                 yield f"Host {host} has {name} {variables[name]!r}. Write a whole number."
         address = variables.get("ansible_host")

@@ -23,31 +23,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tools import cluster as clusters
+from tools import daemons
 from tools.cluster import Cluster, Host, UnreachableError
 from tools.terminal import fetch, run
-
-# What runs on the hosts of a group. The next daemon is one word here.
-UNITS: dict[str, tuple[str, ...]] = {
-    "zookeeper": ("zookeeper.service",),
-    "journalnode": ("hdfs-journalnode.service",),
-    "namenode": ("hdfs-namenode.service",),
-    "datanode": ("hdfs-datanode.service",),
-    "kafka_controller": ("kafka.service",),
-    "kafka_broker": ("kafka.service",),
-    "spark_master": ("spark-master.service",),
-    "spark_worker": ("spark-worker.service",),
-    "spark_history": ("spark-history-server.service",),
-    "edge": (
-        "retail-streaming.service",
-        "retail-producer.service",
-        "retail-dashboard.service",
-        "nginx.service",
-        "haproxy.service",
-    ),
-}
-FAILOVER_CONTROLLER = "hdfs-zkfc.service"  # beside each of several NameNodes
-# Jobs that a timer starts, by group; each has a .service and a .timer.
-JOBS: dict[str, tuple[str, ...]] = {"edge": ("retail-batch",)}
 
 UI_NAMES = {
     "dashboard": "Dashboard",
@@ -129,17 +107,13 @@ class HostReport:
 
 def expected_units(cluster: Cluster, host: Host) -> list[str]:
     """Names of the units that should run on a host, by the groups it is in."""
-    groups = cluster.groups_of(host.name)
-    names = [unit for group, units in UNITS.items() if group in groups for unit in units]
-    if "namenode" in groups and len(cluster.group("namenode")) > 1:
-        names.append(FAILOVER_CONTROLLER)
-    return list(dict.fromkeys(names))
+    found = daemons.of_groups(cluster.groups_of(host.name))
+    return list(dict.fromkeys(daemon.service for daemon in found if not daemon.timer))
 
 
 def expected_jobs(cluster: Cluster, host: Host) -> list[str]:
     """Names, without ending, of the jobs with a timer on a host."""
-    groups = cluster.groups_of(host.name)
-    return [job for group, jobs in JOBS.items() if group in groups for job in jobs]
+    return [daemon.unit for daemon in daemons.of_groups(cluster.groups_of(host.name)) if daemon.timer]
 
 
 def look_at(cluster: Cluster, host: Host) -> HostReport:
@@ -318,7 +292,8 @@ def _resolve(name: str) -> str:
 
 def _leads_to_a_broker(cluster: Cluster) -> bool:
     try:
-        socket.create_connection((cluster.one_of("kafka_broker").address, 9092), timeout=2).close()
+        address = cluster.one_of("kafka_broker").address
+        socket.create_connection((address, daemons.port("broker", "clients")), timeout=2).close()
     except OSError:
         return False
     return True

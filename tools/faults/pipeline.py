@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tools import daemons
 from tools.cluster import Cluster, Host, UnreachableError
 from tools.faults import plan
 from tools.sample_data import products_csv
@@ -104,7 +105,9 @@ class Pipeline:
         self.sales, self.revenue = f"{name}_sales", f"{name}_revenue"
         self.hdfs, self.home, self.csv = f"/tmp/{name}", f"/run/{name}", f"/var/lib/retail/{name}/analysis_csv"
         self.analysis, self.stores = (f"{self.hdfs}/output/{name}_parquet" for name in ("analysis", "stores"))
-        self.servers = ",".join(f"{host.name}:9092" for host in cluster.group("kafka_broker"))
+        self.servers = ",".join(
+            f"{host.name}:{daemons.port('broker', 'clients')}" for host in cluster.group("kafka_broker")
+        )
         self.lines: list[str] = []
         """The CSV that the producer sends."""
         self.batch_files: dict[str, str] = {}
@@ -226,7 +229,7 @@ class Pipeline:
 
     def wait_until_whole(self) -> None:
         """Wait until nothing is missing of the cluster, and new sales come to the live windows."""
-        ports = {"namenode": 9870, "spark_master": 8080}
+        ports = {"namenode": daemons.port("namenode", "http"), "spark_master": daemons.port("master", "ui")}
         uis = [",".join(f"{host.name}:{port}" for host in self.cluster.group(group)) for group, port in ports.items()]
         counts = [str(len(self.cluster.group(group))) for group in ("datanode", "spark_worker")]
 

@@ -81,6 +81,21 @@ def test_every_required_group_is_asked_for(make: Make) -> None:
     assert len(found) == len(preflight.REQUIRED_GROUPS)
 
 
+def test_what_playbooks_tell_the_roles_is_not_the_inventorys_to_say(make: Make) -> None:
+    (found,) = objections(make(kafka_brokers=["worker1"]))
+    assert "kafka_brokers" in found
+
+
+def test_a_host_with_kafka_and_no_node_id_is_told_which_are_free(make: Make) -> None:
+    (found,) = objections(make(lambda a: a["hosts"]["worker2"].pop("node_id")))
+    assert "worker2 would run Kafka without a node_id" in found and "from 3 on" in found
+
+
+def test_two_hosts_with_the_same_node_id_are_named(make: Make) -> None:
+    (found,) = objections(make(lambda a: a["hosts"]["worker2"].update(node_id=2)))
+    assert "worker1 and worker2 have the same node_id, 2" in found
+
+
 def test_a_misspelt_group_is_pointed_at(make: Make) -> None:
     (found,) = objections(make(lambda a: a["children"].update(datanodes=a["children"].pop("datanode"))))
     assert "Group datanode has no host. Is datanodes meant for it?" in found

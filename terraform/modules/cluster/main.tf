@@ -22,6 +22,7 @@ locals {
       number     = try(tonumber(split(".", row.ansible_host)[3]), 0)
       memory_mib = try(tonumber(row.memory_mib), 0)
       cpus       = try(tonumber(row.cpus), 0)
+      node_id    = try(tonumber(row.node_id), 0)
       groups     = sort([for group, members in local.groups : group if contains(members, name)])
     }
   }
@@ -30,11 +31,11 @@ locals {
   workers = [for name in keys(local.described) : name if can(regex("^worker[0-9]+$", name))]
   further = [for i in range(1, coalesce(var.workers, 0) + 1) : i if !contains(local.workers, "worker${i}")]
   nodes = merge(local.described, {
-    for i in local.further : "worker${i}" => merge(local.described["worker1"], { number = 100 + i })
+    for i in local.further : "worker${i}" => merge(local.described["worker1"], { number = 100 + i, node_id = 100 + i })
     if contains(local.workers, "worker1")
   })
 
-  # By address, as in the profile: the order of the inventory numbers Kafka's nodes, and a new host must be the last.
+  # By address, as in the profile.
   order = [
     for key in sort([for name, node in local.nodes : format("%03d %s", node.number, name)]) : split(" ", key)[1]
   ]
@@ -80,6 +81,7 @@ locals {
   host_variables = {
     for name, node in local.nodes : name => merge(
       { ansible_host = local.addresses[name], memory_mib = node.memory_mib, cpus = node.cpus },
+      node.node_id > 0 ? { node_id = node.node_id } : {},
       { for key, value in { base_disks = local.mounts[name] } : key => value if length(value) > 0 }
     )
   }

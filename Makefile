@@ -54,6 +54,11 @@ status: setup ## units on every host, last and next runs of the jobs, the URLs
 check: setup ## prove that data flows, from HDFS to the live window
 	@python -m tools.check
 
+.PHONY: can-stop
+can-stop: setup ## may a host stop now, and why not? make can-stop HOST=worker1 [FOR=restart|remove] [JSON=1]
+	@test -n "$(HOST)" || { echo "Which host? make can-stop HOST=worker1 [FOR=restart|remove] [JSON=1]" >&2; exit 2; }
+	@python -m tools.health can-stop "$(HOST)" --for "$(or $(FOR),restart)" $(if $(JSON),--json)
+
 .PHONY: quarantine
 quarantine: setup ## records that could not be used: how many, why, examples
 	@python -m tools.quarantine

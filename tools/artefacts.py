@@ -29,7 +29,7 @@ from tools.products import Checkout, Jars, Product, replace
 from tools.terminal import Problem, console, run, step
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ("dev", "build", "control", "local", "jobs", "producer", "webapp")  # dev decides the versions
+REQUIREMENTS = ("dev", "build", "control", "local", "jobs", "kafka", "producer", "webapp")  # dev decides the versions
 KEPT_SECONDS = 24 * 3600  # for archives that no manifest names: another run may still be sending one
 
 

@@ -1,0 +1,8 @@
+"""How the cluster is, gathered once, and what follows from it: may a host stop, has a unit settled.
+
+    snapshot.gather(cluster)              everything that rules ask about, as typed data
+    gate.can_stop(snapshot, host, ...)    YES, YES BUT, WAIT, NO or UNKNOWN, with the reasons
+    gate.settled(snapshot, host, unit)    what a restarted unit still lacks
+
+The rules are pure functions over one snapshot; `python -m tools.health` prints their answers.
+"""

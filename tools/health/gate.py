@@ -1,0 +1,162 @@
+"""May a host stop, and has a unit settled? Pure functions over one snapshot.
+
+A rule looks only at what its host touches, and compares before with after: what is broken elsewhere already is told
+as a note and blamed on nobody. Where nothing else is possible, as with one copy of everything on one host, the answer
+is YES BUT with the interruption by name, and not no for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from tools.health.rules import edge, hdfs, kafka, spark
+from tools.health.snapshot import Silent, Snapshot
+from tools.health.verdicts import Purpose, Reason, Verdict, not_yet, silence, worst
+from tools.status import UNITS
+
+MayStop = Callable[[Snapshot, str, Purpose], Iterable[Reason]]
+Settles = Callable[[Snapshot, str, Snapshot | None], Iterable[Reason]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What stands for a group.
+
+    Attributes:
+        system: Which of HDFS, Kafka and Spark must be asked; empty when systemd knows enough.
+        may_stop: What is said against stopping its daemon.
+        settles: What it lacks when it has started.
+    """
+
+    system: str
+    may_stop: MayStop
+    settles: Settles | None = None
+
+
+# The next daemon is a row here. A group whose daemon has none is never answered with yes.
+RULES: dict[str, Row] = {
+    "namenode": Row("hdfs", hdfs.namenode, hdfs.namenode_settled),
+    "datanode": Row("hdfs", hdfs.datanode, hdfs.datanode_settled),
+    "kafka_controller": Row("kafka", kafka.controller, kafka.controller_settled),
+    "kafka_broker": Row("kafka", kafka.broker, kafka.broker_settled),
+    "spark_master": Row("spark", spark.master, spark.master_settled),
+    "spark_worker": Row("spark", spark.worker, spark.worker_settled),
+    "spark_history": Row("", spark.history),
+    "edge": Row("", edge.edge),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a host may stop.
+
+    Attributes:
+        host: Which one.
+        purpose: What for.
+        reasons: What is said against it, or will be interrupted; the worst first.
+        notes: What is broken on other hosts already, with or without this one.
+    """
+
+    host: str
+    purpose: Purpose
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst that a rule says."""
+        return worst(self.reasons)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Whether a unit that has started takes part again.
+
+    Attributes:
+        host: Its host.
+        unit: Its name.
+        lacks: What is not yet so; nothing when it has settled.
+    """
+
+    host: str
+    unit: str
+    lacks: tuple[Reason, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """YES when it has; WAIT while it comes; NO when it does not come by itself."""
+        return worst(self.lacks)
+
+
+def can_stop(
+    snapshot: Snapshot, host: str, purpose: Purpose = Purpose.RESTART, units: Collection[str] | None = None
+) -> Answer:
+    """Whether a host, or some units of it, may stop.
+
+    Args:
+        snapshot: The cluster now, with the places of the blocks.
+        host: Its name.
+        purpose: Whether it comes back.
+        units: Names of units that stop, without `.service`; None for the whole host.
+    """
+    groups = snapshot.groups[host]
+    concerned = [
+        group
+        for group, names in UNITS.items()
+        if group in groups and (units is None or {name.removesuffix(".service") for name in names} & set(units))
+    ]
+    reasons: list[Reason] = []
+    if isinstance(found := snapshot.units[host], Silent):
+        reasons.append(silence("host", host, found))
+    for group in concerned:
+        if group in RULES:
+            reasons += RULES[group].may_stop(snapshot, host, purpose)
+        else:
+            reasons.append(silence(group, group, Silent("there is no rule for it yet")))
+    reasons.sort(key=lambda reason: -reason.verdict.gravity)
+    notes = dict.fromkeys((*hdfs.notes(snapshot, host), *kafka.notes(snapshot, host)))
+    said = " ".join(reason.text for reason in reasons)
+    return Answer(host, purpose, tuple(reasons), tuple(note for note in notes if note not in said))
+
+
+def settled(snapshot: Snapshot, host: str, unit: str, before: Snapshot | None = None) -> Settled:
+    """Whether a unit that was started takes part again, as its product means it.
+
+    Args:
+        snapshot: The cluster now.
+        host: Where it runs.
+        unit: Its name, with or without `.service`.
+        before: The cluster before it was stopped: what was missing then is not blamed on it.
+    """
+    unit = unit.removesuffix(".service")
+    state = snapshot.unit(host, unit)
+    if isinstance(state, Silent):
+        return Settled(host, unit, (silence("unit", host, state),))
+    if not state.active:
+        lack = not_yet("unit", host, f"{unit} is {state.state}.")
+        if not state.coming:
+            step = f"`make ssh HOST={host}`, then `journalctl -u {unit} -e` says why."
+            lack = Reason(Verdict.NO, "unit", unit, f"{unit} on {host} does not run ({state.state}).", step)
+        return Settled(host, unit, (lack,))
+    lacks: list[Reason] = []
+    for row in _rows(snapshot, host, unit):
+        if row.settles:
+            lacks += row.settles(snapshot, host, before)
+    return Settled(host, unit, tuple(lacks))
+
+
+def systems_of(groups: Collection[str], unit: str) -> set[str]:
+    """Which systems must be asked to tell whether a unit has settled.
+
+    Args:
+        groups: Groups of its host.
+        unit: Its name, with or without `.service`.
+    """
+    name = f"{unit.removesuffix('.service')}.service"
+    return {row.system for group, row in RULES.items() if group in groups and name in UNITS[group]} - {""}
+
+
+def _rows(snapshot: Snapshot, host: str, unit: str) -> list[Row]:
+    name = f"{unit}.service"
+    return [row for group, row in RULES.items() if group in snapshot.groups[host] and name in UNITS[group]]

@@ -90,6 +90,11 @@ def of_groups(groups: Collection[str]) -> list[Daemon]:
     return [daemon for daemon in table().values() if daemon.group in groups]
 
 
+def units_of(group: str) -> list[str]:
+    """The units, without ending, of the daemons that every host of a group runs; jobs are not among them."""
+    return [daemon.unit for daemon in table().values() if daemon.group == group and not daemon.timer]
+
+
 def port(daemon: str, name: str) -> int:
     """The port that a daemon has under a name."""
     return table()[daemon].ports[name].port

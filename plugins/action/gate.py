@@ -13,11 +13,10 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.cluster import Cluster, Host
 from tools.health.gate import can_stop, settled, systems_of
 from tools.health.snapshot import Snapshot, gather
 from tools.health.verdicts import Purpose, Reason, Verdict, worst
-
-from tools.cluster import Cluster, Host
 
 WAIT_SECONDS = 600.0
 PAUSE_SECONDS = 2.0

@@ -1,7 +1,7 @@
 """Asks HDFS, Kafka or Spark how it is. Runs on a host of the cluster, sent over SSH.
 
     ssh master1 python3 - hdfs http://master1:9870 blocks < tools/health/ask.py
-    ssh worker1 env PYTHONPATH=/opt/kafka python3 - kafka worker1:9092,worker2:9092 < tools/health/ask.py
+    ssh worker1 env PYTHONPATH=/opt/kafka-client python3 - kafka worker1:9092,worker2:9092 < tools/health/ask.py
     ssh master1 python3 - spark http://master1:8080 < tools/health/ask.py
 
 The first word names a function below, the others are its arguments; it prints one line of JSON. HDFS and Spark are

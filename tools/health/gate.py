@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from tools.daemons import table, units_of
 from tools.health.rules import edge, hdfs, kafka, spark
 from tools.health.snapshot import Silent, Snapshot
 from tools.health.verdicts import Purpose, Reason, Verdict, not_yet, silence, worst
-from tools.status import UNITS
 
 MayStop = Callable[[Snapshot, str, Purpose], Iterable[Reason]]
 Settles = Callable[[Snapshot, str, Snapshot | None], Iterable[Reason]]
@@ -103,8 +103,8 @@ def can_stop(
     groups = snapshot.groups[host]
     concerned = [
         group
-        for group, names in UNITS.items()
-        if group in groups and (units is None or {name.removesuffix(".service") for name in names} & set(units))
+        for group in dict.fromkeys(daemon.group for daemon in table().values())
+        if group in groups and (units is None or set(units_of(group)) & set(units))
     ]
     reasons: list[Reason] = []
     if isinstance(found := snapshot.units[host], Silent):
@@ -153,10 +153,9 @@ def systems_of(groups: Collection[str], unit: str) -> set[str]:
         groups: Groups of its host.
         unit: Its name, with or without `.service`.
     """
-    name = f"{unit.removesuffix('.service')}.service"
-    return {row.system for group, row in RULES.items() if group in groups and name in UNITS[group]} - {""}
+    name = unit.removesuffix(".service")
+    return {row.system for group, row in RULES.items() if group in groups and name in units_of(group)} - {""}
 
 
 def _rows(snapshot: Snapshot, host: str, unit: str) -> list[Row]:
-    name = f"{unit}.service"
-    return [row for group, row in RULES.items() if group in snapshot.groups[host] and name in UNITS[group]]
+    return [row for group, row in RULES.items() if group in snapshot.groups[host] and unit in units_of(group)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.cluster import Cluster, Host, UnreachableError
-from tools.health import ports
+from tools.daemons import port
 from tools.status import Unit, look_at
 
 ASK = (Path(__file__).parent / "ask.py").read_text(encoding="utf-8")
@@ -282,7 +282,7 @@ def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool
             the NameNode a walk through the whole namespace.
     """
     masters, namenodes, brokers = (cluster.group(name) for name in ("spark_master", "namenode", "kafka_broker"))
-    servers = ",".join(f"{host.name}:{ports.KAFKA_BROKER}" for host in brokers)
+    servers = ",".join(f"{host.name}:{port('broker', 'clients')}" for host in brokers)
     wanted = ["blocks"] if blocks else []
     with ThreadPoolExecutor(max_workers=len(cluster.hosts) + len(SYSTEMS)) as pool:
         units = {host.name: pool.submit(_units, cluster, host) for host in cluster.hosts.values()}
@@ -292,9 +292,9 @@ def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool
                 return None
             return pool.submit(_first_answer, hosts, system, arguments)
 
-        hdfs = asked("hdfs", namenodes, f"http://{{host}}:{ports.NAMENODE_HTTP}", *wanted)
+        hdfs = asked("hdfs", namenodes, f"http://{{host}}:{port('namenode', 'http')}", *wanted)
         kafka = asked("kafka", brokers, servers)
-        spark = asked("spark", masters, f"http://{{host}}:{ports.SPARK_MASTER_UI}")
+        spark = asked("spark", masters, f"http://{{host}}:{port('master', 'ui')}")
 
     def answer(future: Future[Any] | None, hosts: Sequence[Host], system: str) -> Any:  # noqa: ANN401 - JSON
         if future is not None:
@@ -315,7 +315,7 @@ def _first_answer(hosts: Sequence[Host], system: str, arguments: Sequence[str]) 
     silence = []
     for host in hosts:
         words = [system, *(argument.format(host=host.name) for argument in arguments)]
-        command = f"env PYTHONPATH=/opt/kafka python3 - {shlex.join(words)}"
+        command = f"env PYTHONPATH=/opt/kafka-client python3 - {shlex.join(words)}"
         try:
             done = host.run(command, stdin=ASK, timeout=DEADLINE)
         except UnreachableError as error:

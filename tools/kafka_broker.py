@@ -68,7 +68,7 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         _write_properties(folder / "tools.properties", LOGGING)
         _write_properties(self._config, _server(self.address, folder / "data"))
-        self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config))
+        self._run("kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c", str(self._config))
 
     def start(self) -> None:
         """Start, and return when clients are answered.
@@ -126,7 +126,7 @@ def _server(address: str, data: Path) -> Mapping[str, str]:
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.voters": f"1@{controller}",
+        "controller.quorum.bootstrap.servers": controller,
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{address},CONTROLLER://{controller}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",

@@ -87,6 +87,12 @@ streaming: setup ## restart streaming and producer, nothing else
 sample-data: setup ## write the sample month to data/input anew
 	@python -m tools.sample_data
 
+##@ Day two
+
+.PHONY: restart
+restart: setup ## restart what runs, or HOST= and SERVICE= of it, one after the other behind the gate; YES=1 asks nothing
+	@python -m tools.verbs restart --host "$(HOST)" --service "$(SERVICE)" $(if $(YES),--yes)
+
 ##@ Parts
 
 .PHONY: hosts

@@ -134,7 +134,8 @@ def known_variables(roles: Path) -> frozenset[str]:
     for path in roles.glob("*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
             names |= (entry.get("options") or {}).keys()
-    return frozenset(names) - yaml.safe_load(TOLD.read_text()).keys()
+    told: dict[str, Any] = yaml.safe_load(TOLD.read_text())
+    return frozenset(names - told.keys())
 
 
 def _unknown_variables(inventory: Inventory, known: frozenset[str]) -> Iterator[str]:

@@ -1,0 +1,109 @@
+"""What changes a running cluster: restarts behind the gate, identity, groups that a host leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.commands import wait_for
+from tests.conftest import Cluster
+from tests.test_cluster import UNITS, all_units_run, grows, windows
+
+BROKERS = ("master1", "worker1", "worker2")
+
+
+def started(cluster: Cluster, host: str, unit: str) -> str:
+    return cluster.show(host, unit, "InvocationID")
+
+
+@pytest.fixture
+def settings(cluster: Cluster) -> Iterator[dict[str, Any]]:
+    """The lab's variables, which a test may change and write; afterwards they are as before."""
+    path = cluster.lab.inventory / "group_vars" / "all.yml"
+    before = path.read_text()
+    yield yaml.safe_load(before)
+    path.write_text(before)
+
+
+def write(cluster: Cluster, settings: dict[str, Any]) -> None:
+    (cluster.lab.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(settings))
+
+
+def test_kafka_restarts_host_by_host_and_streaming_goes_on(cluster: Cluster) -> None:
+    before, ids = windows(cluster), {host: started(cluster, host, "kafka") for host in BROKERS}
+    streaming = started(cluster, "edge1", "retail-streaming")
+    output = cluster.make("restart", "SERVICE=kafka", "YES=1").output
+    assert all(started(cluster, host, "kafka") != ids[host] for host in BROKERS)
+    assert output.index("[worker1]") < output.index("[master1]"), "the active controller goes last"
+    assert started(cluster, "edge1", "retail-streaming") == streaming
+    wait_for("live windows grow", lambda: grows(cluster, before))
+
+
+def test_a_plan_is_shown_and_nothing_is_touched_without_yes(cluster: Cluster) -> None:
+    before = started(cluster, "worker1", "kafka")
+    command = f"make restart HOST=worker1 INVENTORY={cluster.lab.inventory.relative_to(cluster.checkout)} </dev/null"
+    said = cluster.user.run("bash", "-c", command, cwd=cluster.checkout)
+    assert said.code
+    assert "hdfs-datanode" in said.output and "YES=1" in said.output
+    assert started(cluster, "worker1", "kafka") == before
+
+
+def test_a_broken_setting_reaches_one_broker_and_is_mended_by_the_next_deployment(
+    cluster: Cluster, settings: dict[str, Any]
+) -> None:
+    ids = {host: started(cluster, host, "kafka") for host in BROKERS}
+    write(cluster, settings | {"kafka_java_options": ["-XX:NoSuchOption"]})
+    failed = cluster.make("kafka", check=False)
+    assert failed.code
+    assert "NoSuchOption" in failed.output, "the journal of the broker that did not start is shown"
+    touched = [host for host in BROKERS if started(cluster, host, "kafka") != ids[host]]
+    assert len(touched) == 1
+    write(cluster, settings)
+    cluster.make("kafka")
+    wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))
+
+
+def test_another_node_id_than_the_disk_has_is_refused_before_a_broker_is_touched(cluster: Cluster) -> None:
+    path = cluster.lab.inventory / "hosts.yml"
+    before, ids = path.read_text(), {host: started(cluster, host, "kafka") for host in BROKERS}
+    hosts = yaml.safe_load(before)
+    hosts["all"]["hosts"]["worker2"]["node_id"] = 7
+    try:
+        path.write_text(yaml.safe_dump(hosts))
+        failed = cluster.make("kafka", check=False)
+    finally:
+        path.write_text(before)
+    assert failed.code
+    assert "worker2 has node_id 7 in the inventory" in failed.output
+    assert {host: started(cluster, host, "kafka") for host in BROKERS} == ids
+
+
+def test_a_namenode_is_not_formatted_while_datanodes_hold_blocks(cluster: Cluster) -> None:
+    cluster.ssh("master1", "sudo systemctl stop hdfs-namenode && sudo mv /var/lib/hdfs/name /var/lib/hdfs/away")
+    try:
+        failed = cluster.make("hdfs", check=False)
+        assert failed.code
+        assert "worker1, worker2 hold blocks" in " ".join(failed.output.split())
+    finally:
+        cluster.ssh("master1", "sudo rm -rf /var/lib/hdfs/name; sudo mv /var/lib/hdfs/away /var/lib/hdfs/name")
+        cluster.ssh("master1", "sudo systemctl start hdfs-namenode")
+    wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))
+
+
+def test_a_host_that_leaves_a_group_runs_its_daemon_no_more(cluster: Cluster) -> None:
+    path = cluster.lab.inventory / "hosts.yml"
+    before = path.read_text()
+    hosts = yaml.safe_load(before)
+    del hosts["all"]["children"]["spark_worker"]["hosts"]["worker2"]
+    try:
+        path.write_text(yaml.safe_dump(hosts))
+        cluster.make("spark")
+        assert cluster.ssh("worker2", "systemctl is-active spark-worker", check=False).output.strip() == "inactive"
+        assert cluster.ssh("worker2", "systemctl cat spark-worker", check=False).code
+    finally:
+        path.write_text(before)
+        cluster.make("spark")
+    wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))

@@ -1,0 +1,52 @@
+"""Plans of verbs, from made snapshots; tests/test_day_two.py carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tools import daemons, verbs
+from tools.health.snapshot import Quorum, Silent, Voter
+from tools.terminal import Problem
+from tools.tests.test_health import GROUPS, KAFKA, WHOLE
+
+HOSTS = list(GROUPS)
+
+
+def test_every_daemon_can_be_restarted() -> None:
+    assert set(verbs.services()) == {daemon.unit for daemon in daemons.table().values() if not daemon.timer}
+
+
+def test_only_what_a_host_runs_is_restarted_there() -> None:
+    plan = verbs.restart_plan(WHOLE, ["worker1"], verbs.services())
+    assert [step.unit for step in plan] == ["hdfs-datanode", "kafka", "spark-worker"]
+
+
+def test_the_active_controller_goes_last() -> None:
+    voters = tuple(Voter(number, host) for number, host in enumerate(("master1", "worker1", "worker2"), 1))
+    snapshot = replace(WHOLE, kafka=replace(KAFKA, quorum=Quorum(2, voters)))
+    plan = verbs.restart_plan(snapshot, HOSTS, ["kafka"])
+    assert [step.host for step in plan] == ["master1", "worker2", "worker1"]
+
+
+def test_one_word_means_all_daemons_of_a_product() -> None:
+    assert verbs.chosen("hdfs", verbs.services(), "service") == ["hdfs-datanode", "hdfs-namenode"]
+
+
+def test_a_misspelt_name_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(Problem, match="Did you mean worker1"):
+        verbs.chosen("worker11", HOSTS, "host")
+
+
+def test_a_plan_with_a_no_touches_nothing() -> None:
+    plan = verbs.restart_plan(replace(WHOLE, kafka=Silent("worker1: no answer")), HOSTS, ["kafka"])
+    with pytest.raises(Problem, match="kafka on master1 may not stop: UNKNOWN"):
+        verbs.refuse(plan)
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, PTH123 - it ends with the process
+    with pytest.raises(Problem, match="YES=1"):
+        verbs.confirm(yes=False)
+    verbs.confirm(yes=True)

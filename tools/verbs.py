@@ -1,0 +1,185 @@
+"""Verbs that change a running cluster: the plan first, then, under one lock, the playbook of the same name.
+
+    python -m tools.verbs restart [--host worker1] [--service kafka] [--yes]
+
+Ansible does the work and asks the gate before each stop. The plan is made from one snapshot: in which order, and what
+will be interrupted. What was interrupted itself goes on with the same command: what has restarted since then is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from rich.table import Table
+
+from tools import cluster as clusters
+from tools import daemons
+from tools.cluster import Cluster
+from tools.health import lock
+from tools.health.gate import Answer, can_stop
+from tools.health.snapshot import Kafka, Snapshot, gather
+from tools.health.verdicts import Purpose, Verdict
+from tools.terminal import Problem, console, run
+
+BEGUN = clusters.ROOT / ".cache" / "verbs"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A unit of a host that restarts, and what the gate says of it now."""
+
+    host: str
+    unit: str
+    answer: Answer
+
+
+def services() -> list[str]:
+    """Units of all daemons, in the order in which ansible/restart.yml takes them."""
+    playbook = (clusters.ROOT / "ansible" / "restart.yml").read_text(encoding="utf-8")
+    return [line.split("unit: ")[1].rstrip(" }") for line in playbook.splitlines() if "unit: " in line]
+
+
+def chosen(name: str, known: Sequence[str], what: str) -> list[str]:
+    """The known names that are meant: one of them, or all that begin with a word of them such as `hdfs`.
+
+    Raises:
+        Problem: None is.
+    """
+    found = [one for one in known if not name or one == name or one.startswith(f"{name}-")]
+    if not found:
+        near = get_close_matches(name, known, 1)
+        raise Problem(
+            f"There is no {what} {name!r}. "
+            + (f"Did you mean {near[0]}?" if near else f"Take one of: {', '.join(known)}.")
+        )
+    return found
+
+
+def leader(snapshot: Snapshot) -> str:
+    """Host of the active controller, which goes last; nothing when there is none."""
+    kafka = snapshot.kafka
+    if not isinstance(kafka, Kafka):
+        return ""
+    return next((voter.host for voter in kafka.quorum.voters if voter.id == kafka.quorum.leader), "")
+
+
+def restart_plan(snapshot: Snapshot, hosts: Sequence[str], units: Sequence[str]) -> list[Step]:
+    """Which units restart on which hosts, in order.
+
+    Args:
+        snapshot: The cluster now.
+        hosts: Names of the hosts, in order.
+        units: Units to restart where they run, in order.
+    """
+    last = leader(snapshot)
+    return [
+        Step(host, unit, can_stop(snapshot, host, Purpose.RESTART, [unit]))
+        for unit in units
+        for host in sorted(hosts, key=lambda host: host == last)
+        if unit in {daemon.unit for daemon in daemons.of_groups(snapshot.groups[host]) if not daemon.timer}
+    ]
+
+
+def show(plan: Sequence[Step]) -> None:
+    """Print the plan."""
+    table = Table("", "host", "unit", "meanwhile", box=None, pad_edge=False)
+    for number, step in enumerate(plan, 1):
+        words = " ".join(reason.text for reason in step.answer.reasons)
+        table.add_row(str(number), step.host, step.unit, words or "nothing is interrupted")
+    console.print(table)
+
+
+def refuse(plan: Sequence[Step]) -> None:
+    """Stop before anything is touched when the gate says no.
+
+    Raises:
+        Problem: It does, of one step at least.
+    """
+    for step in plan:
+        if step.answer.verdict in (Verdict.NO, Verdict.UNKNOWN):
+            reasons = " ".join(map(str, step.answer.reasons))
+            raise Problem(f"{step.unit} on {step.host} may not stop: {step.answer.verdict.words}: {reasons}")
+
+
+def confirm(yes: bool) -> None:
+    """Ask whether to go on.
+
+    Raises:
+        Problem: Nobody says yes.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Problem("Nothing was touched. With YES=1 the plan is carried out without a question.")
+    if console.input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Problem("Nothing was touched.")
+
+
+def since(cluster: Cluster, verb: str) -> int:
+    """Seconds since 1970 when this verb was begun, now or before it was interrupted."""
+    path = begun(cluster)
+    try:
+        former = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        former = {}
+    if former.get("verb") == verb:
+        console.print(f"  goes on with what was begun at {time.strftime('%X', time.localtime(former['since']))}")
+        return int(former["since"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    now = int(time.time())
+    path.write_text(json.dumps({"verb": verb, "since": now}), encoding="utf-8")
+    return now
+
+
+def begun(cluster: Cluster) -> Path:
+    """Where it is noted which verb has begun and not ended."""
+    return BEGUN / lock.path_of(cluster).with_suffix(".json").name
+
+
+def restart(cluster: Cluster, host: str, service: str, yes: bool) -> None:
+    """Restart daemons one after the other.
+
+    Raises:
+        Problem: The gate says no, a name is unknown, another verb is under way, or the playbook failed.
+    """
+    hosts = chosen(host, list(cluster.hosts), "host")
+    units = chosen(service, services(), "service")
+    verb = " ".join(["make restart", *([f"HOST={host}"] if host else []), *([f"SERVICE={service}"] if service else [])])
+    with lock.held(cluster, verb) as descriptor:
+        plan = restart_plan(gather(cluster), hosts, units)
+        if not plan:
+            raise Problem(f"{host or 'No host'} runs no {service or 'daemon'}: `make status` shows what runs where.")
+        show(plan)
+        refuse(plan)
+        confirm(yes)
+        order: dict[str, list[str]] = {}
+        for step in plan:
+            order.setdefault(step.unit, []).append(step.host)
+        words = json.dumps({"plan": order, "since": since(cluster, verb)})
+        command = ["ansible-playbook", "ansible/restart.yml", "--extra-vars", words]
+        if subprocess.run(command, cwd=clusters.ROOT, pass_fds=[descriptor], check=False).returncode:
+            raise Problem("Stopped there. The same command goes on with what has not restarted yet.")
+        begun(cluster).unlink()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(prog="python -m tools.verbs", description="Change what runs.")
+    parser.add_argument("verb", choices=["restart"])
+    parser.add_argument("--host", default="", help="only on this host")
+    parser.add_argument("--service", default="", help="only this unit, or all that begin with it")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    options = parser.parse_args(argv)
+    run(lambda: restart(clusters.from_inventory(), options.host, options.service, options.yes))
+
+
+if __name__ == "__main__":
+    main()

@@ -146,6 +146,23 @@ def settled(snapshot: Snapshot, host: str, unit: str, before: Snapshot | None = 
     return Settled(host, unit, tuple(lacks))
 
 
+def lacks(snapshot: Snapshot, groups: Iterable[str] = tuple(RULES)) -> list[str]:
+    """What all daemons of some groups lack, as sentences; nothing when the cluster is whole.
+
+    Args:
+        snapshot: The cluster now.
+        groups: Groups whose daemons must have settled.
+    """
+    found = [
+        str(reason)
+        for group in groups
+        for host in snapshot.hosts_in(group)
+        for unit in UNITS[group]
+        for reason in settled(snapshot, host, unit).lacks
+    ]
+    return list(dict.fromkeys(found))
+
+
 def systems_of(groups: Collection[str], unit: str) -> set[str]:
     """Which systems must be asked to tell whether a unit has settled.
 

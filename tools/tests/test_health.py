@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.health import ask
-from tools.health.gate import RULES, Answer, can_stop, settled
+from tools.health.gate import RULES, Answer, can_stop, lacks, settled
 from tools.health.snapshot import (
     Application,
     Broker,
@@ -473,13 +473,23 @@ def test_a_namenode_has_settled_out_of_safe_mode_with_its_datanodes_and_their_re
 
 
 def test_a_datanode_has_settled_when_it_was_heard_since_it_started_and_no_copy_lacks() -> None:
+    wide = replace(SPREAD, copies=3)  # than which there are fewer DataNodes
+    assert settled(with_hdfs(placements=(wide,), under_replicated=30), "worker1", "hdfs-datanode").lacks == ()
+    single = replace(SPREAD, holders=frozenset({"worker2"}))
+    assert settled(with_hdfs(placements=(single,)), "worker1", "hdfs-datanode").lacks[0].number == 30
     young = with_unit(WHOLE, "worker1", "hdfs-datanode", UnitState(active=True, age=2))
     assert settled(young, "worker1", "hdfs-datanode").verdict is Verdict.YES
     nodes = (replace(HDFS.datanodes[0], last_contact=5), HDFS.datanodes[1])
     assert settled(with_hdfs(young, datanodes=nodes), "worker1", "hdfs-datanode").verdict is Verdict.WAIT
-    lacking = with_hdfs(under_replicated=4)
+    lacking = with_hdfs(under_replicated=4, placements=None)
     assert settled(lacking, "worker1", "hdfs-datanode").verdict is Verdict.WAIT
     assert settled(lacking, "worker1", "hdfs-datanode", before=lacking).verdict is Verdict.YES
+
+
+def test_a_whole_cluster_lacks_nothing_and_one_with_a_broker_down_says_so_once() -> None:
+    assert lacks(WHOLE) == []
+    (said,) = lacks(with_unit(WHOLE, "worker1", "kafka", DOWN), ["kafka_broker"])
+    assert "kafka on worker1 does not run (inactive)" in said
 
 
 def test_a_spark_master_has_settled_with_its_workers_and_a_worker_when_it_is_alive() -> None:

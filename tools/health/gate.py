@@ -45,6 +45,7 @@ RULES: dict[str, Row] = {
     "spark_history": Row("", spark.history),
     "edge": Row("", edge.edge),
 }
+SYSTEM_GROUPS = tuple(group for group, row in RULES.items() if row.system)
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,12 @@ def settled(snapshot: Snapshot, host: str, unit: str, before: Snapshot | None = 
     return Settled(host, unit, tuple(lacks))
 
 
-def lacks(snapshot: Snapshot, groups: Iterable[str] = tuple(RULES)) -> list[str]:
+def lacks(snapshot: Snapshot, groups: Iterable[str] = SYSTEM_GROUPS) -> list[str]:
     """What all daemons of some groups lack, as sentences; nothing when the cluster is whole.
 
     Args:
         snapshot: The cluster now.
-        groups: Groups whose daemons must have settled.
+        groups: Groups whose daemons must have settled; those of HDFS, Kafka and Spark when nothing is said.
     """
     found = [
         str(reason)

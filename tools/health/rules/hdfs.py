@@ -204,7 +204,7 @@ def datanode_settled(snapshot: Snapshot, host: str, before: Snapshot | None) -> 
     node, unit = _datanode_on(hdfs, host), snapshot.unit(host, "hdfs-datanode")
     age = unit.age if not isinstance(unit, Silent) and unit.age is not None else float("inf")
     # The NameNode counts a DataNode that has ended as live for a minute: only what it heard since the start counts.
-    if node is None or not node.live or node.last_contact > min(age, SILENT_SECONDS):
+    if node is None or not node.live or node.last_contact + 1 > min(age, SILENT_SECONDS):
         yield not_yet("DataNodes", host, f"the NameNode has not heard of {host}'s DataNode since it started.")
         return
     absent = [other for other in hdfs.datanodes if other.host != host and _doubt(snapshot, other)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from tools.health.rules import edge, hdfs, kafka, spark
-from tools.health.snapshot import Silent, Snapshot
+from tools.health.snapshot import Kafka, Silent, Snapshot
 from tools.health.verdicts import Purpose, Reason, Verdict, not_yet, silence, worst
 from tools.status import UNITS
 
@@ -145,6 +145,14 @@ def settled(snapshot: Snapshot, host: str, unit: str, before: Snapshot | None = 
         if row.settles:
             lacks += row.settles(snapshot, host, before)
     return Settled(host, unit, tuple(lacks))
+
+
+def leads(snapshot: Snapshot, host: str) -> bool:
+    """Whether the active controller is on a host: those come last when several are restarted."""
+    if not isinstance(snapshot.kafka, Kafka):
+        return False
+    quorum = snapshot.kafka.quorum
+    return any(voter.host == host and voter.id == quorum.leader for voter in quorum.voters)
 
 
 def lacks(snapshot: Snapshot, groups: Iterable[str] = SYSTEM_GROUPS) -> list[str]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.health import ask
-from tools.health.gate import RULES, Answer, can_stop, lacks, settled
+from tools.health.gate import RULES, Answer, can_stop, lacks, leads, settled
 from tools.health.snapshot import (
     Application,
     Broker,
@@ -245,6 +245,11 @@ def test_a_controller_stops_only_when_a_majority_that_has_caught_up_is_left() ->
     )
     assert can_stop(with_unit(quorum(0, 0, 0), "master3", "kafka", DOWN), "master2").verdict is Verdict.NO
     assert can_stop(quorum(0, 0, 30), "master3").verdict is Verdict.YES  # it is the one that does not count
+
+
+def test_the_active_controller_comes_last() -> None:
+    snapshot = quorum(0, 0, 0, leader=2)
+    assert sorted(snapshot.groups, key=lambda host: leads(snapshot, host)) == ["master1", "master3", "master2"]
 
 
 def test_the_only_controller_may_restart_and_is_not_removed() -> None:

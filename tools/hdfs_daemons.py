@@ -37,7 +37,8 @@ class Hdfs:
         ports = _free_ports(5)
         self.configuration = home / "conf"
         self.url = f"hdfs://127.0.0.1:{ports[0]}"
-        self._web = f"http://127.0.0.1:{ports[1]}/webhdfs/v1"
+        self.ui = f"http://127.0.0.1:{ports[1]}"
+        self._web = f"{self.ui}/webhdfs/v1"
         self._home = home
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.configuration.mkdir()

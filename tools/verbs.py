@@ -24,8 +24,8 @@ from tools import cluster as clusters
 from tools import daemons
 from tools.cluster import Cluster
 from tools.health import lock
-from tools.health.gate import Answer, can_stop
-from tools.health.snapshot import Kafka, Snapshot, gather
+from tools.health.gate import Answer, can_stop, leads
+from tools.health.snapshot import Snapshot, gather
 from tools.health.verdicts import Purpose, Verdict
 from tools.terminal import Problem, console, run
 
@@ -63,14 +63,6 @@ def chosen(name: str, known: Sequence[str], what: str) -> list[str]:
     return found
 
 
-def leader(snapshot: Snapshot) -> str:
-    """Host of the active controller, which goes last; nothing when there is none."""
-    kafka = snapshot.kafka
-    if not isinstance(kafka, Kafka):
-        return ""
-    return next((voter.host for voter in kafka.quorum.voters if voter.id == kafka.quorum.leader), "")
-
-
 def restart_plan(snapshot: Snapshot, hosts: Sequence[str], units: Sequence[str]) -> list[Step]:
     """Which units restart on which hosts, in order.
 
@@ -79,11 +71,10 @@ def restart_plan(snapshot: Snapshot, hosts: Sequence[str], units: Sequence[str])
         hosts: Names of the hosts, in order.
         units: Units to restart where they run, in order.
     """
-    last = leader(snapshot)
     return [
         Step(host, unit, can_stop(snapshot, host, Purpose.RESTART, [unit]))
         for unit in units
-        for host in sorted(hosts, key=lambda host: host == last)
+        for host in sorted(hosts, key=lambda host: leads(snapshot, host))
         if unit in {daemon.unit for daemon in daemons.of_groups(snapshot.groups[host]) if not daemon.timer}
     ]
 

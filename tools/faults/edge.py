@@ -1,4 +1,4 @@
-"""What the edge host sees of Kafka, HDFS and Spark. Runs there, sent over SSH, with the dashboard's libraries.
+"""What the edge host sees of Kafka and HDFS. Runs there, sent over SSH, with the dashboard's libraries.
 
     ssh edge1 env HADOOP_CONF_DIR=/etc/hadoop HADOOP_USER_NAME=retail PYTHONPATH=/opt/retail-dashboard \
         python3 - WORD ... < tools/faults/edge.py
@@ -10,7 +10,6 @@ import io
 import json
 import os
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -25,7 +24,6 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 TIMEOUT = 15  # seconds for one question
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxies the host's users have
 
 
 def create(servers: str, like: str, topic: str) -> None:
@@ -103,49 +101,6 @@ def parquet(folder: str) -> list[dict[str, str]]:
     return rows
 
 
-def lacks(servers: str, namenodes: str, masters: str, datanodes: str, workers: str) -> list[str]:
-    """What is missing of the whole cluster, in words; empty when all is well.
-
-    Args:
-        servers: Kafka's brokers, `host:port` separated by commas.
-        namenodes: `host:port` of the NameNodes' web UIs.
-        masters: `host:port` of the Spark masters' web UIs.
-        datanodes: How many live DataNodes there are to be.
-        workers: How many live Spark workers there are to be.
-    """
-    missing = []
-    live = [_json(f"http://{address}/jmx?qry=Hadoop:service=NameNode,name=*") for address in namenodes.split(",")]
-    beans = [{bean["name"].rsplit("=", 1)[1]: bean for bean in answer["beans"]} for answer in live if answer]
-    active = next((found for found in beans if found.get("NameNodeStatus", {}).get("State") == "active"), None)
-    if not active:
-        missing.append("no active NameNode")
-    elif active["NameNodeInfo"]["Safemode"]:
-        missing.append("the NameNode is in safe mode")
-    elif (count := active["FSNamesystemState"]["NumLiveDataNodes"]) != int(datanodes):
-        missing.append(f"{count} of {datanodes} DataNodes are live")
-    answers = [answer for address in masters.split(",") if (answer := _json(f"http://{address}/json/"))]
-    counts = [answer["aliveworkers"] for answer in answers if answer["status"] == "ALIVE"]
-    if counts != [int(workers)]:
-        missing.append(f"{(counts or ['no master, none'])[0]} of {workers} Spark workers are alive")
-    try:
-        topics = AdminClient({"bootstrap.servers": servers}).list_topics(timeout=TIMEOUT).topics
-    except KafkaException as error:
-        return [*missing, f"Kafka: {error}"]
-    partitions = [(str(topic.topic), partition) for topic in topics.values() for partition in topic.partitions.values()]
-    behind = sorted({name for name, partition in partitions if len(partition.isrs) < len(partition.replicas)})
-    return missing + [f"copies of {', '.join(behind)} are behind"] * bool(behind)
-
-
-def _json(url: str) -> dict[str, Any]:
-    """The answer of a web UI; empty when there is none."""
-    try:
-        with DIRECT.open(url, timeout=TIMEOUT) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except (OSError, ValueError):
-        return {}
-
-
 def _consumer(servers: str) -> Consumer:
     settings = {"enable.auto.commit": False, "enable.partition.eof": True}
     return Consumer({"bootstrap.servers": servers, "group.id": f"faults-{os.getpid()}", **settings})
@@ -176,7 +131,7 @@ def _messages(servers: str, topic: str) -> Iterator[Message]:
 
 
 COMMANDS: dict[str, Callable[..., object]] = {
-    function.__name__: function for function in (create, delete, ends, ids, latest, make_folder, put, parquet, lacks)
+    function.__name__: function for function in (create, delete, ends, ids, latest, make_folder, put, parquet)
 }
 
 

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from tools import daemons
 from tools.cluster import Cluster, Host, UnreachableError
 from tools.faults import plan
+from tools.health.gate import lacks
+from tools.health.snapshot import gather
 from tools.sample_data import products_csv
 from tools.terminal import Problem, console
 
@@ -229,13 +231,10 @@ class Pipeline:
 
     def wait_until_whole(self) -> None:
         """Wait until nothing is missing of the cluster, and new sales come to the live windows."""
-        ports = {"namenode": daemons.port("namenode", "http"), "spark_master": daemons.port("master", "ui")}
-        uis = [",".join(f"{host.name}:{port}" for host in self.cluster.group(group)) for group, port in ports.items()]
-        counts = [str(len(self.cluster.group(group))) for group in ("datanode", "spark_worker")]
 
         def whole() -> bool:
-            if lacks := self.ask("lacks", self.servers, *uis, *counts):
-                raise Problem("; ".join(lacks))
+            if lacking := lacks(gather(self.cluster)):
+                raise Problem(" ".join(lacking))
             return True
 
         self.wait("a whole cluster", whole)

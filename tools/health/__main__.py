@@ -19,14 +19,12 @@ from enum import Enum
 
 from tools import cluster as clusters
 from tools.cluster import Cluster
-from tools.health.gate import Answer, Settled, can_stop, settled, systems_of
-from tools.health.snapshot import gather
+from tools.health.gate import Answer, Settled
 from tools.health.verdicts import Purpose, Reason, Verdict
+from tools.health.watch import TREND_SECONDS, may_stop_now, settling
 from tools.status import expected_units
 from tools.terminal import console, errors, run
 
-TREND_SECONDS = 5  # between two looks, when something heals by itself
-POLL_SECONDS = 2
 COLOURS = {
     Verdict.YES: "bold green",
     Verdict.BUT: "bold green",
@@ -48,18 +46,6 @@ def check_name(name: str, known: Sequence[str], what: str) -> None:
     hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
     errors.print(f"ERROR There is no {what} {name!r}. {hint}", markup=False)
     raise SystemExit(Verdict.UNKNOWN.exit_code)
-
-
-def ask_gate(cluster: Cluster, host: str, purpose: Purpose) -> Answer:
-    """Ask, and twice when something heals by itself: whether it moves is seen from two looks."""
-    answer = can_stop(gather(cluster), host, purpose)
-    if answer.verdict is not Verdict.WAIT:
-        return answer
-    time.sleep(TREND_SECONDS)
-    later = can_stop(gather(cluster), host, purpose)
-    former = {(reason.rule, reason.subject): reason.number for reason in answer.reasons}
-    reasons = (dataclasses.replace(reason, was=former.get((reason.rule, reason.subject))) for reason in later.reasons)
-    return dataclasses.replace(later, reasons=tuple(reasons))
 
 
 def as_json(answer: Answer | Settled) -> str:
@@ -99,20 +85,15 @@ def _line(verdict: Verdict, text: str) -> None:
 
 
 def wait_until_settled(cluster: Cluster, host: str, units: Sequence[str], seconds: float) -> list[Settled]:
-    """Ask until all have settled, one never will by itself, or the time is over; say what is waited for meanwhile."""
-    systems = set().union(*(systems_of(cluster.groups_of(host), unit) for unit in units))
-    deadline, last = time.monotonic() + seconds, ""
-    while True:
-        snapshot = gather(cluster, systems=systems, blocks=False)
-        found = [settled(snapshot, host, unit) for unit in units]
-        over = time.monotonic() >= deadline or not any(one.lacks for one in found)
-        if over or any(one.verdict is Verdict.NO for one in found):
-            return found
+    """What units lack when that is nothing, or the time is over; what is waited for is said meanwhile."""
+    found: list[Settled] = []
+    last = ""
+    for found in settling(cluster, host, units, seconds):
         said = " ".join(reason.text for one in found for reason in one.lacks)
-        if said != last:
+        if seconds and said not in ("", last):
             errors.print(f"  {time.strftime('%X')} {said}", style="dim", markup=False)
             last = said
-        time.sleep(POLL_SECONDS)
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -135,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cluster = clusters.from_inventory(options.inventory)
         check_name(options.host, list(cluster.hosts), "host")
         if options.command == "can-stop":
-            answer = ask_gate(cluster, options.host, Purpose(options.purpose))
+            answer = may_stop_now(cluster, options.host, Purpose(options.purpose))
             if options.json:
                 print(as_json(answer))
             else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tools.daemons import table, units_of
 from tools.health.rules import edge, hdfs, kafka, spark
-from tools.health.snapshot import Silent, Snapshot
+from tools.health.snapshot import Kafka, Silent, Snapshot
 from tools.health.verdicts import Purpose, Reason, Verdict, not_yet, silence, worst
 
 MayStop = Callable[[Snapshot, str, Purpose], Iterable[Reason]]
@@ -45,6 +45,7 @@ RULES: dict[str, Row] = {
     "spark_history": Row("", spark.history),
     "edge": Row("", edge.edge),
 }
+SYSTEM_GROUPS = tuple(group for group, row in RULES.items() if row.system)
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,31 @@ def settled(snapshot: Snapshot, host: str, unit: str, before: Snapshot | None = 
         if row.settles:
             lacks += row.settles(snapshot, host, before)
     return Settled(host, unit, tuple(lacks))
+
+
+def leads(snapshot: Snapshot, host: str) -> bool:
+    """Whether the active controller is on a host: those come last when several are restarted."""
+    if not isinstance(snapshot.kafka, Kafka):
+        return False
+    quorum = snapshot.kafka.quorum
+    return any(voter.host == host and voter.id == quorum.leader for voter in quorum.voters)
+
+
+def lacks(snapshot: Snapshot, groups: Iterable[str] = SYSTEM_GROUPS) -> list[str]:
+    """What all daemons of some groups lack, as sentences; nothing when the cluster is whole.
+
+    Args:
+        snapshot: The cluster now.
+        groups: Groups whose daemons must have settled; those of HDFS, Kafka and Spark when nothing is said.
+    """
+    found = [
+        str(reason)
+        for group in groups
+        for host in snapshot.hosts_in(group)
+        for unit in units_of(group)
+        for reason in settled(snapshot, host, unit).lacks
+    ]
+    return list(dict.fromkeys(found))
 
 
 def systems_of(groups: Collection[str], unit: str) -> set[str]:

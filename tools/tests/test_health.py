@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tools import daemons
 from tools.health import ask
-from tools.health.gate import RULES, Answer, can_stop, settled
+from tools.health.gate import RULES, Answer, can_stop, lacks, leads, settled
 from tools.health.snapshot import (
     Application,
     Broker,
@@ -241,6 +241,11 @@ def test_a_controller_stops_only_when_a_majority_that_has_caught_up_is_left() ->
     assert can_stop(quorum(0, 0, 30), "master3").verdict is Verdict.YES  # it is the one that does not count
 
 
+def test_the_active_controller_comes_last() -> None:
+    snapshot = quorum(0, 0, 0, leader=2)
+    assert sorted(snapshot.groups, key=lambda host: leads(snapshot, host)) == ["master1", "master3", "master2"]
+
+
 def test_the_only_controller_may_restart_and_is_not_removed() -> None:
     assert can_stop(quorum(0), "master1").verdict is Verdict.BUT
     assert can_stop(quorum(0), "master1", Purpose.REMOVE).verdict is Verdict.NO
@@ -467,13 +472,23 @@ def test_a_namenode_has_settled_out_of_safe_mode_with_its_datanodes_and_their_re
 
 
 def test_a_datanode_has_settled_when_it_was_heard_since_it_started_and_no_copy_lacks() -> None:
+    wide = replace(SPREAD, copies=3)  # than which there are fewer DataNodes
+    assert settled(with_hdfs(placements=(wide,), under_replicated=30), "worker1", "hdfs-datanode").lacks == ()
+    single = replace(SPREAD, holders=frozenset({"worker2"}))
+    assert settled(with_hdfs(placements=(single,)), "worker1", "hdfs-datanode").lacks[0].number == 30
     young = with_unit(WHOLE, "worker1", "hdfs-datanode", UnitState(active=True, age=2))
     assert settled(young, "worker1", "hdfs-datanode").verdict is Verdict.YES
     nodes = (replace(HDFS.datanodes[0], last_contact=5), HDFS.datanodes[1])
     assert settled(with_hdfs(young, datanodes=nodes), "worker1", "hdfs-datanode").verdict is Verdict.WAIT
-    lacking = with_hdfs(under_replicated=4)
+    lacking = with_hdfs(under_replicated=4, placements=None)
     assert settled(lacking, "worker1", "hdfs-datanode").verdict is Verdict.WAIT
     assert settled(lacking, "worker1", "hdfs-datanode", before=lacking).verdict is Verdict.YES
+
+
+def test_a_whole_cluster_lacks_nothing_and_one_with_a_broker_down_says_so_once() -> None:
+    assert lacks(WHOLE) == []
+    (said,) = lacks(with_unit(WHOLE, "worker1", "kafka", DOWN), ["kafka_broker"])
+    assert "kafka on worker1 does not run (inactive)" in said
 
 
 def test_a_spark_master_has_settled_with_its_workers_and_a_worker_when_it_is_alive() -> None:

@@ -204,14 +204,15 @@ def datanode_settled(snapshot: Snapshot, host: str, before: Snapshot | None) -> 
     node, unit = _datanode_on(hdfs, host), snapshot.unit(host, "hdfs-datanode")
     age = unit.age if not isinstance(unit, Silent) and unit.age is not None else float("inf")
     # The NameNode counts a DataNode that has ended as live for a minute: only what it heard since the start counts.
-    if node is None or not node.live or node.last_contact > min(age, SILENT_SECONDS):
+    if node is None or not node.live or node.last_contact + 1 > min(age, SILENT_SECONDS):
         yield not_yet("DataNodes", host, f"the NameNode has not heard of {host}'s DataNode since it started.")
         return
     absent = [other for other in hdfs.datanodes if other.host != host and _doubt(snapshot, other)]
     allowed = hdfs.under_replicated if absent and before is None else _before(before).under_replicated
-    if hdfs.under_replicated > allowed:
-        text = f"{count(hdfs.under_replicated, 'block')} {'lacks' if hdfs.under_replicated == 1 else 'lack'} a copy."
-        yield not_yet("copies", host, text, hdfs.under_replicated, allowed)
+    lacking = _lacking(hdfs)
+    if lacking > allowed:
+        text = f"{count(lacking, 'block')} of HDFS {'lacks' if lacking == 1 else 'lack'} a copy."
+        yield not_yet("copies", host, text, lacking, allowed)
 
 
 def notes(snapshot: Snapshot, host: str) -> Iterator[str]:
@@ -232,6 +233,18 @@ def _doubt(snapshot: Snapshot, node: DataNode) -> Doubt | None:
         return None
     text = f"{node.host}'s DataNode runs, and the NameNode has not heard of it for {node.last_contact:.0f} s."
     return Doubt(Verdict.WAIT, text, f"{AGAIN} If it stays so: `journalctl -u hdfs-datanode` there.")
+
+
+def _lacking(hdfs: Hdfs) -> int:
+    """How many blocks lack a copy: of those that are more than there are DataNodes, nobody can make one."""
+    if hdfs.placements is None:
+        return hdfs.under_replicated
+    most = len(hdfs.datanodes)
+    return sum(
+        placement.blocks
+        for placement in hdfs.placements
+        if not placement.open and len(placement.holders) < min(placement.copies, most)
+    )
 
 
 def _best(doubts: dict[str, Doubt | None]) -> Doubt | None:

@@ -29,6 +29,8 @@ PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_
 ZSTD_LEVEL = 3  # most of it is compressed already: higher levels cost time and gain nothing
 NEVER_SHIPPED = ("**/__pycache__", "**/*.pyi", "**/*.pxd", "**/*.pyx", ".lock")
 EPOCH = 1_577_836_800  # 2020-01-01
+# Found once: archives are packed in several threads, and what this asks of Python 3.11 is not safe in them.
+UV = uv.find_uv_bin()
 
 
 def inputs(checkout: Checkout, product: Product, jars: Jars, arch: str) -> str:
@@ -148,7 +150,7 @@ def _install(root: Path, product: Product, stage: Path, arch: str) -> None:
 
     Copied, not linked to uv's cache: a change in the number of links is for tar a file that changed under it.
     """
-    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(stage), "--link-mode", "copy"]
+    command = [UV, "pip", "install", "--quiet", "--target", str(stage), "--link-mode", "copy"]
     command += ["--require-hashes", "--no-deps"]
     command += ["--python-version", ".".join(map(str, HOST_PYTHON)), "--python-platform", PLATFORMS[arch]]
     command += [

@@ -155,7 +155,7 @@ class Hdfs:
 
     def _request(self, method: str, path: str, operation: str, content: bytes = b"", **parameters: str) -> None:
         query = urllib.parse.urlencode({"op": operation, "user.name": USER, **parameters, "noredirect": "true"})
-        address = f"{self._web}{path}?{query}"
+        address = f"{self._web}{urllib.parse.quote(path)}?{query}"
         with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=10) as response:
             answer = response.read()
         if content:

@@ -36,7 +36,8 @@ def hdfs(url: str, *wanted: str) -> dict[str, Any]:
     with DIRECT.open(f"{url}/jmx?qry=Hadoop:service=NameNode,name=*", timeout=TIMEOUT) as answer:
         beans = {bean["name"].rsplit("=", 1)[1]: bean for bean in json.load(answer)["beans"]}
     info, state, system = beans["NameNodeInfo"], beans["FSNamesystemState"], beans["FSNamesystem"]
-    with DIRECT.open(f"{url}/conf?format=json&name=dfs.replication", timeout=TIMEOUT) as answer:
+    setting = urllib.request.Request(f"{url}/conf?name=dfs.replication", headers={"Accept": "application/json"})
+    with DIRECT.open(setting, timeout=TIMEOUT) as answer:
         replication = int(json.load(answer)["property"]["value"])
     datanodes = [
         {
@@ -60,7 +61,7 @@ def hdfs(url: str, *wanted: str) -> dict[str, Any]:
         "missing": system["MissingBlocks"],
         "under_replicated": state["UnderReplicatedBlocks"],
         "stale_storages": state["NumStaleStorages"],
-        "files_open": state["NumFilesUnderConstruction"],
+        "files_open": system["NumFilesUnderConstruction"],
         "datanodes": datanodes,
         "placements": _placements(url, datanodes) if "blocks" in wanted else None,
     }

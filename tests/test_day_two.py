@@ -55,7 +55,7 @@ def test_a_broken_setting_reaches_one_broker_and_is_mended_by_the_next_deploymen
     cluster: Cluster, settings: dict[str, Any]
 ) -> None:
     ids = {host: started(cluster, host, "kafka") for host in BROKERS}
-    write(cluster, settings | {"kafka_java_options": ["-XX:NoSuchOption"]})
+    write(cluster, settings | {"java_options": ["-XX:NoSuchOption"]})
     failed = cluster.make("kafka", check=False)
     assert failed.code
     assert "NoSuchOption" in failed.output, "the journal of the broker that did not start is shown"

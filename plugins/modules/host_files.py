@@ -117,8 +117,11 @@ class Files:
             if not path.is_symlink() or str(path.readlink()) != entry["link"]:
                 self.paths.append(str(path))
                 if write:
-                    path.unlink(missing_ok=True)
-                    path.symlink_to(entry["link"])
+                    # In one step: at no time is there no link.
+                    following = path.with_name(f".{path.name}.next")
+                    following.unlink(missing_ok=True)
+                    following.symlink_to(entry["link"])
+                    following.replace(path)
             return
         is_folder = entry["content"] is None
         if is_folder and not path.is_dir():

@@ -74,7 +74,7 @@ def show(answer: Answer) -> None:
 
 
 def _trend(reason: Reason) -> str:
-    if reason.was is None or reason.number is None:
+    if reason.verdict is not Verdict.WAIT or reason.was is None or reason.number is None:
         return ""
     return f" ({reason.was:,.0f} {TREND_SECONDS} s ago, {reason.number:,.0f} now; {reason.bound or 0:,.0f} is wanted)"
 

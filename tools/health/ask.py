@@ -59,7 +59,8 @@ def hdfs(url: str, *wanted: str) -> dict[str, Any]:
         "replication": replication,
         "blocks": state["BlocksTotal"],
         "missing": system["MissingBlocks"],
-        "under_replicated": state["UnderReplicatedBlocks"],
+        # Copies that were ordered from a DataNode that was away count as pending until they time out, not as lacking.
+        "under_replicated": state["UnderReplicatedBlocks"] + state["PendingReconstructionBlocks"],
         "stale_storages": state["NumStaleStorages"],
         "files_open": system["NumFilesUnderConstruction"],
         "datanodes": datanodes,

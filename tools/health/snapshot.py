@@ -102,7 +102,7 @@ class Hdfs:
         replication: Copies of a file that asks for no other number.
         blocks: How many there are.
         missing: How many of them no DataNode has.
-        under_replicated: How many of them have fewer copies than they should.
+        under_replicated: How many of them have fewer copies than they should, copies being made included.
         stale_storages: Disks of DataNodes of which a report is still due.
         files_open: How many files are being written.
         datanodes: Those it knows, live or dead.

@@ -43,8 +43,8 @@ def broker(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
         yield from _room(kafka, me, mine)
         return
     if may_run(snapshot, host, UNIT):
-        yield from _in_sync(snapshot, kafka, me, mine)
-        yield from _recovery(snapshot, kafka, me, mine)
+        in_sync = list(_in_sync(snapshot, kafka, me, mine))
+        yield from in_sync or _recovery(snapshot, kafka, me, mine)
 
 
 def _moves(me: Broker, kafka: Kafka) -> Iterator[Reason]:

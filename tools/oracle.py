@@ -122,8 +122,7 @@ FROM judged WHERE fault IS NULL AND order_id IS NOT NULL
 WINDOW one_file AS (PARTITION BY file, order_id ORDER BY line);
 
 CREATE TABLE counted AS
-SELECT order_id, moment, day, coalesce(p.product, sale.product) AS product,
-       coalesce(p.category, 'UNKNOWN') AS category, coalesce(p.brand, 'UNKNOWN') AS brand, quantity, amount
+SELECT order_id, moment, day, coalesce(p.product, sale.product) AS product, quantity, amount
 FROM (SELECT * EXCLUDE (nth, first_content, last_file) FROM ordered WHERE file = last_file AND (lines OR nth = 1)
       UNION ALL
       SELECT * FROM judged WHERE fault IS NULL AND order_id IS NULL) AS sale
@@ -131,9 +130,14 @@ LEFT JOIN products p ON sale.product = p.key;
 """
 
 REVENUE = """
-SELECT day, product, min(category), min(brand), count(DISTINCT order_id) + count(*) FILTER (order_id IS NULL),
+SELECT day, product, coalesce(any_value(category), 'UNKNOWN'), coalesce(any_value(brand), 'UNKNOWN'),
+       count(DISTINCT order_id) + count(*) FILTER (order_id IS NULL),
        coalesce(sum(quantity), 0)::DECIMAL(18,3), sum(amount)::DECIMAL(18,2)
-FROM counted GROUP BY day, product ORDER BY ALL
+FROM counted
+-- Of several keys of one product the last one tells.
+LEFT JOIN (SELECT product, arg_max(category, key) AS category, arg_max(brand, key) AS brand
+           FROM products GROUP BY product) USING (product)
+GROUP BY day, product ORDER BY ALL
 """
 
 WINDOWS = """

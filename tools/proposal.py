@@ -1,4 +1,8 @@
-"""A `dataset.toml` for sales files that do not fit: guessed from names and values, to be looked at before it counts."""
+"""A `dataset.toml` for sales files that do not fit: guessed from names and values, to be looked at before it counts.
+
+Not with DuckDB's `sniff_csv`: it refuses Windows-1252 and UTF-16, takes a title for the header, and names no form of
+dates for a column with one unreadable date, nor for any of the samples that need one named.
+"""
 
 from __future__ import annotations
 

@@ -232,7 +232,8 @@ class Batch:
         by_store = stored.read_parquet(self.storage, self.folders.sums("by_store"))
         if by_product is None or by_store is None:
             return
-        by_product = totals.publish(by_product, products)
+        twice = stored.read_parquet(self.storage, self.folders.sums("counted_twice"))
+        by_product = totals.publish(by_product, products, twice or totals.BY_PRODUCT.empty_table())
         by_store = by_store.drop_columns("rows")
         for name, table in (("daily_revenue", by_product), ("revenue_by_store", by_store)):
             text = to_csv(table)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from retail_dataset.columns import ALIASES, FIELDS, places
-from retail_dataset.text import LONGEST_LINE
+from retail_dataset.text import LONGEST_LINE, WINDOWS_1252
 from retail_dataset.values import CURRENCY, GROUP_MARKS, REFUSED, SPACES
 
 UNKNOWN = "UNKNOWN"
@@ -85,6 +85,13 @@ NUMBERS = {
 BESIDE_DIGITS = SPACES + "".join(chr(code) for code in range(0x110000) if re.match(f"[{CURRENCY}]", chr(code)))
 
 TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?( ?([Zz]|[+-]\d{2}(:?\d{2})?))?)?$"
+
+
+def decoded(text: Column) -> Column:
+    """A text column whose bytes are UTF-8, or Windows-1252 when they are not, as what they say."""
+    latin = F.decode(text.cast("binary"), "ISO-8859-1")
+    windows = F.translate(latin, "".join(map(chr, WINDOWS_1252)), "".join(WINDOWS_1252.values()))
+    return F.when(F.is_valid_utf8(text), text).otherwise(windows)
 
 
 def canonical_fields(

@@ -24,10 +24,10 @@ from retail_dataset.columns import FIELDS
 from retail_dataset.errors import DataSetError
 from retail_dataset.rules import DataSet, Rules
 from retail_dataset.table import DAMAGE, Layout, read_table, unpacked
-from retail_dataset.text import LONGEST_LINE, WINDOWS_1252
+from retail_dataset.text import LONGEST_LINE
 from retail_dataset.values import has_zone
 
-from retail_jobs.cleaning import canonical_fields, canonical_number, first_filled, timestamp
+from retail_jobs.cleaning import canonical_fields, canonical_number, decoded, first_filled, timestamp
 from retail_jobs.storage import FileInfo, Storage
 
 # The parser behind from_csv takes a NUL for the end of its input, so it sees a character that Unicode never assigns.
@@ -343,7 +343,7 @@ def _order_ids(lines: DataFrame, layout: Layout, place: int) -> DataFrame:
 
     # Most lines are ASCII without a quote up to there, so the rest need not be looked at. The decoded line is no column
     # of its own, which would be computed for every line.
-    line, raw = F.col("value"), _decoded()
+    line, raw = F.col("value"), decoded(F.col("value"))
     ascii_only = F.is_valid_utf8(ahead(line)) & (F.octet_length(ahead(line)) == F.length(ahead(line)))
     easy = ascii_only & ~_has_quote(ahead(line))
     quoted = _unmasked(_from_csv(raw, _form(raw, layout), layout)[f"c{place}"])
@@ -352,13 +352,6 @@ def _order_ids(lines: DataFrame, layout: Layout, place: int) -> DataFrame:
     return lines.where(line != layout.line).select(
         first_filled([text]).alias("order_id"), F.input_file_name().alias("source")
     )
-
-
-def _decoded() -> Column:
-    """Text of a line (column `value`) in UTF-8, else Windows-1252."""
-    latin = F.decode(F.col("value").cast("binary"), "ISO-8859-1")
-    windows = F.translate(latin, "".join(map(chr, WINDOWS_1252)), "".join(WINDOWS_1252.values()))
-    return F.when(F.is_valid_utf8("value"), F.col("value")).otherwise(windows)
 
 
 def _read_text(spark: SparkSession, files: list[FileInfo]) -> DataFrame:
@@ -381,7 +374,7 @@ def _read_lines(spark: SparkSession, group: Group, files: list[FileInfo]) -> Dat
         F.monotonically_increasing_id().alias("row"),
     )
     # No line is null, but Spark would ask at every step.
-    return lines.select(F.coalesce(_decoded(), F.lit("")).alias("raw"), "source", "block", "row")
+    return lines.select(F.coalesce(decoded(F.col("value")), F.lit("")).alias("raw"), "source", "block", "row")
 
 
 def _literal(path: str) -> str:

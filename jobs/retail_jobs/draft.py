@@ -164,7 +164,8 @@ class Draft:
             changed |= set(pc.unique(by_product["order_date"]).to_pylist())
         days = pa.array(sorted(changed), pa.date32())
         touched = by_product.filter(pc.is_in(by_product["order_date"], value_set=days))
-        self._stage_days(self.folders.analysis, totals.publish(touched, products), days)
+        twice = self._counted_twice(touched, days, products)
+        self._stage_days(self.folders.analysis, totals.publish(touched, products, twice), days)
         stores = by_store.filter(pc.is_in(by_store["order_date"], value_set=days))
         self._stage_days(self.folders.stores, stores.drop_columns("rows"), days)
         self.days = [str(day) for day in days.to_pylist()]
@@ -304,6 +305,27 @@ class Draft:
         summed = totals.add([*([before] if before else []), *parts], schema)
         self._stage(summed, path)
         return summed
+
+    def _counted_twice(self, touched: pa.Table, days: Any, products: Products) -> pa.Table:  # noqa: ANN401
+        """Stage what `totals.counted_twice` says of all days, some of which have changed."""
+        path, found = self.folders.sums("counted_twice"), [totals.BY_PRODUCT.empty_table()]
+        before = None if self.from_scratch else stored.read_parquet(self.storage, path)
+        if before is not None:
+            found.append(before.filter(pc.invert(pc.is_in(before["order_date"], value_set=days))))
+        if keys := totals.sold_under_several_keys(touched, products):
+            found.append(totals.counted_twice(self._sold(keys, days), products))
+        told = pa.concat_tables(found)
+        self._stage(told, path)
+        return told
+
+    def _sold(self, keys: Collection[str], days: Any) -> pa.Table:  # noqa: ANN401 - an array of Arrow
+        """All rows of some products that will count on some days (`stored.SOLD`)."""
+        places = [(target, source) for source, target in self.moves]
+        places += [(file.path, file.path) for file in self._stored if file.path not in self.deletes]
+        months = {f"{self.folders.transactions}/order_month={day:%Y-%m}" for day in days.to_pylist()}
+        found = [stored.sold(self.storage, file, keys) for place, file in places if place.rsplit("/", 1)[0] in months]
+        rows = pa.concat_tables([stored.SOLD.empty_table(), *found])
+        return rows.filter(pc.is_in(rows["order_date"], value_set=days))
 
     def _stage_days(self, folder: str, table: pa.Table, days: Any) -> None:  # noqa: ANN401 - an array of Arrow
         """Stage one file per day, and remove the days that have no row left."""

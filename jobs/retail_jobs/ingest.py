@@ -16,6 +16,7 @@ from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
@@ -46,6 +47,8 @@ ROWS = pa.schema(
 )
 """A cleaned row: `lines` tells that an order is all rows with its id, block and row give the order of the lines."""
 PLACE, ASIDE = "place", "aside-"
+ASIDE_FIELDS = pa.schema(map(ROWS.field, ("source", "lines", "raw", "reasons", "block", "row")))
+"""What a row that is not written as it will count says in place of its source, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,9 @@ def read_in_parts(
     plain = cleaning.is_clean() & F.col("again").isNull()
     part = F.coalesce(F.crc32(F.col("order_id").cast("binary")), F.col("row")) % parts
     marked.select(
-        *stored.TRANSACTIONS.names,
-        F.when(~plain, F.struct("lines", "raw", "reasons", "block", "row")).alias("aside"),
+        *(name for name in stored.TRANSACTIONS.names if name != "source"),
+        # All files that Spark writes have the same columns; what only the other rows have must not be one of its own.
+        F.when(plain, F.col("source")).otherwise(F.to_json(F.struct(*ASIDE_FIELDS.names))).alias("source"),
         F.when(plain, F.substring(F.col("order_date").cast("string"), 1, 7))
         .otherwise(F.concat(F.lit(ASIDE), part.cast("string")))
         .alias(PLACE),
@@ -258,7 +262,14 @@ def _second_look(storage: Storage, files: list[tuple[str, FileInfo]], place: str
         if where == place:
             table = stored.read_parquet(storage, file.path)
             assert table is not None
-            table = table.flatten()
-            names = [name.removeprefix("aside.") for name in table.column_names]
-            parts.append(table.rename_columns(names).select(ROWS.names))
+            told = _from_json(table["source"].to_pylist())
+            table = table.drop_columns("source")
+            for column in ASIDE_FIELDS:
+                table = table.append_column(column, told[column.name])
+            parts.append(table.select(ROWS.names))
     return pa.concat_tables([ROWS.empty_table(), *(part.cast(ROWS) for part in parts)])
+
+
+def _from_json(rows: list[str]) -> pa.Table:
+    lines = pa.BufferReader("\n".join(rows).encode())
+    return pa.json.read_json(lines, parse_options=pa.json.ParseOptions(explicit_schema=ASIDE_FIELDS))

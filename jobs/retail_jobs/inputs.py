@@ -73,8 +73,8 @@ def plan_work(
     gone = sorted(known.keys() - found.keys())
     if full_refresh and gone:
         raise JobError(
-            f"not in the input folder any more, so they cannot be read again: {', '.join(gone)}; bring them back, or "
-            "take their sales out with FORGET=<name>"
+            f"a full refresh reads all files again and would lose the sales of {', '.join(gone)}, which the input "
+            f"folder holds no more: bring them back, or take their sales out first (FORGET={gone[0]})"
         )
     if not found and not state.files:
         raise JobError("the input folder has no CSV of transactions: put some there and start the batch again")

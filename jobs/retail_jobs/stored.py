@@ -31,6 +31,8 @@ TRANSACTIONS = pa.schema(
 )
 """A clean row; `source` is the input file it came from, as Spark writes it."""
 
+SOLD = pa.schema([TRANSACTIONS.field(name) for name in ("order_date", "product", "order_id")])
+
 
 def to_parquet(table: pa.Table) -> bytes:
     """A table as a Parquet file, with numbers in the form that Spark writes."""
@@ -67,6 +69,15 @@ def find(storage: Storage, path: str, orders: Collection[str], sources: Collecti
             if pc.any(hits).as_py():
                 parts.append(parquet.read_row_group(number, use_threads=False).filter(hits))
     return pa.concat_tables(parts) if parts else None
+
+
+def sold(storage: Storage, path: str, products: Collection[str]) -> pa.Table:
+    """The rows (`SOLD`) in a file that are of some products."""
+    with storage.open(path) as file:
+        parquet, names = pq.ParquetFile(file, pre_buffer=False), SOLD.names
+        groups = (parquet.read_row_group(n, columns=names, use_threads=False) for n in range(parquet.num_row_groups))
+        parts = [group.select(names).filter(one_of(group["product"], products)).cast(SOLD) for group in groups]
+        return pa.concat_tables([SOLD.empty_table(), *parts])
 
 
 def without(storage: Storage, path: str, orders: Collection[str], sources: Collection[str]) -> pa.Table:

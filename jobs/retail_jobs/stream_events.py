@@ -23,9 +23,7 @@ def read_records(messages: DataFrame) -> DataFrame:
         The text fields, raw and fault, with event_id, lines (whether an order has several), subtract (whether negative
         amounts count), arrived (UTC), topic, partition and offset.
     """
-    value = F.col("value").cast("string")
-    # As in the CSVs: what is not UTF-8 is Latin-1.
-    text = F.when(F.is_valid_utf8(value), value).otherwise(F.decode("value", "ISO-8859-1"))
+    text = cleaning.decoded(F.col("value").cast("string"))
     parsed = F.from_json(text, "map<string,string>")
     events = messages.select(
         text.alias("text"),

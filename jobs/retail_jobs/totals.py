@@ -6,7 +6,9 @@ of its stores by name, so that the orders of all stores are the orders of the da
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,15 +75,43 @@ def negative(sums: pa.Table) -> pa.Table:
     return sums
 
 
-def publish(sums: pa.Table, products: Products) -> pa.Table:
-    """`by_product` as readers see it: the catalogue's names, categories and brands in place of what was sold."""
-    names, told = {row.key: row.product for row in products.rows}, {row.product: row for row in products.rows}
+def sold_under_several_keys(sums: pa.Table, products: Products) -> set[str]:
+    """Keys that were sold, and whose product in the catalogue was sold under another key, too."""
     sold = pc.unique(sums["product"])
-    named = pa.table(
-        {"sold": sold, "product": pa.array([names.get(key, key) for key in sold.to_pylist()], pa.string())}
-    )
-    joined = sums.rename_columns({"product": "sold"}).join(named, "sold")
-    by_name = add([joined.select(BY_PRODUCT.names)], BY_PRODUCT).drop_columns("rows")
+    names = _named(sold, products).to_pylist()
+    times = Counter(names)
+    return {key for key, name in zip(sold.to_pylist(), names, strict=True) if times[name] > 1}
+
+
+def counted_twice(rows: pa.Table, products: Products) -> pa.Table:
+    """What `publish` takes away (`BY_PRODUCT`): of an order with several keys of one product, all times but one.
+
+    Args:
+        rows: order_date, product and order_id of all rows that were sold under such keys.
+        products: the catalogue.
+    """
+    keys = keys_of(BY_PRODUCT)
+    orders = distinct_orders(rows.filter(pc.is_valid(rows["order_id"])), keys)
+    orders = orders.set_column(1, "product", _named(orders["product"], products))
+    times = orders.group_by([*keys, "order_id"]).aggregate([([], "count_all")])
+    times = times.append_column("orders", pc.subtract(1, times["count_all"])).filter(pc.greater(times["count_all"], 1))
+    summed = times.group_by(keys).aggregate([("orders", "sum")]).rename_columns([*keys, "orders"])
+    for name in ("rows", "quantity", "revenue"):
+        summed = summed.append_column(name, pa.repeat(pa.scalar(0, BY_PRODUCT.field(name).type), summed.num_rows))
+    return summed.select(BY_PRODUCT.names).cast(BY_PRODUCT)
+
+
+def publish(sums: pa.Table, products: Products, twice: pa.Table) -> pa.Table:
+    """`by_product` as readers see it: the catalogue's names, categories and brands in place of what was sold.
+
+    Args:
+        sums: of what was sold.
+        products: the catalogue.
+        twice: what `counted_twice` says of these days, and maybe of others.
+    """
+    told = {row.product: row for row in products.rows}
+    named = sums.set_column(1, "product", _named(sums["product"], products))
+    by_name = add([named, twice], BY_PRODUCT).drop_columns("rows")
     # Of several keys of one product the last one tells, always the same.
     rows = [told.get(name) for name in by_name["product"].to_pylist()]
     columns = {
@@ -91,6 +121,13 @@ def publish(sums: pa.Table, products: Products) -> pa.Table:
     for place, (name, values) in enumerate(columns.items(), start=2):
         by_name = by_name.add_column(place, name, values)
     return by_name
+
+
+def _named(sold: Any, products: Products) -> Any:  # noqa: ANN401 - arrays of Arrow
+    """What the products that were sold are called in the catalogue."""
+    keys, names = ([getattr(row, name) for row in products.rows] for name in ("key", "product"))
+    places = pc.index_in(sold, value_set=pa.array(keys, pa.string()))
+    return pc.coalesce(pa.array(names, pa.string()).take(places), sold)
 
 
 def _sums(rows: pa.Table, orders: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 import pytest
 from pyspark.sql import SparkSession
 from retail_dataset.text import LONGEST_LINE
+from retail_jobs import ingest
 from retail_jobs.batch import Batch
 from retail_jobs.errors import JobError
 from retail_jobs.inputs import require_unchanged
@@ -54,7 +55,7 @@ CASES = {
         (HEADER + 2 * "".join(row(f"s{letter}", city="Köln") for letter in "é°üÿ")).encode("latin-1"),
         tuple((f"s{letter}", "Köln", "1.00") for letter in "°éüÿ"),
     ),
-    # The same order: if anything in a line is not UTF-8, all of it is Latin-1.
+    # The same order: if anything in a line is not UTF-8, all of it is Windows-1252.
     "mixed orders.csv": Case(
         HEADER.encode() + row("tÃ¼", city="Köln").encode("latin-1") + row("tÃ¼", city="Köln").encode(),
         (("tÃ¼", "Köln", "1.00"),),
@@ -110,8 +111,8 @@ class Results:
     quarantine: dict[str, list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
-def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Results:
+@pytest.fixture(scope="module", params=[ingest.SMALL, 0], ids=["at once", "in parts"])
+def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Results:
     root = tmp_path_factory.mktemp("bad-input")
     (root / "input").mkdir()
     for name, case in CASES.items():
@@ -120,7 +121,9 @@ def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Re
     settings = Settings(
         use_hdfs=False, input_path=str(root / "input"), output_path=str(root / "output"), csv_path=root / "csv"
     )
-    report = Batch(settings, lambda _: spark).run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ingest, "SMALL", request.param)
+        report = Batch(settings, lambda _: spark).run()
     assert report.rows_read == report.clean + report.quarantined
     clean, quarantine = defaultdict(list), defaultdict(list)
     for found in spark.read.parquet(str(root / "output" / "transactions")).collect():

@@ -18,9 +18,9 @@ from retail_jobs.batch import Batch
 from retail_jobs.errors import JobError
 from retail_jobs.report import Report
 from retail_jobs.settings import Settings
-from retail_jobs.storage import Storage
 
 from tools import JOBS_PATH
+from tools.interruptions import Stopped, StoppingStorage
 from tools.oracle import compare, daily_revenue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,34 +33,6 @@ FILES = {
     ",2025-09-02,S2,Ulm,Tea,1,16.00,16.00\n4,2025-10-01,S2,Ulm,Cup,1,32.00,32.00\nx,someday,,,,1,1,1\n",
     "c.csv": "4,2025-10-01,S2,Ulm,Cup,1,64.00,64.00\n5,2025-09-01,S1,Bonn,Cup,1,128.00,128.00\n",
 }
-
-
-class Killed(BaseException):
-    """Not an error that anyone handles."""
-
-
-class FailingStorage(Storage):
-    """Stops at its n-th change of the file system."""
-
-    def __init__(self, changes: int) -> None:
-        self.left = changes
-
-    def _change(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def replace(self, source: str, target: str) -> None:
-        self._change()
-        super().replace(source, target)
-
-    def delete(self, path: str) -> None:
-        self._change()
-        super().delete(path)
-
-    def snapshot(self, folder: str, name: str) -> None:
-        self._change()
-        super().snapshot(folder, name)
 
 
 class Shop:
@@ -83,10 +55,30 @@ class Shop:
     def add(self, name: str, rows: str) -> None:
         (self.input / name).write_text(HEADER + rows)
 
-    def run(self, forget: str = "", changes: int = 1_000_000) -> Report:
-        batch = Batch(self.settings(forget), lambda _: self.spark)
-        batch.storage = FailingStorage(changes)
+    def run(self, forget: str = "", changes: int = 1_000_000, full_refresh: bool = False) -> Report:
+        batch = Batch(self.settings(forget), lambda _: self.spark, full_refresh)
+        batch.storage = StoppingStorage(changes)
         return batch.run()
+
+    def run_in_a_process(self, forget: str, changes: int) -> subprocess.CompletedProcess[str]:
+        """A batch that kills itself after so many changes."""
+        environment = {
+            "USE_HDFS": "false",
+            "INPUT_PATH": str(self.input),
+            "OUTPUT_PATH": str(self.root / "work" / "output"),
+            "CSV_PATH": str(self.root / "work" / "csv"),
+            "FORGET": forget,
+            "PYTHONPATH": JOBS_PATH,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "tools.interruptions", str(changes)],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
 
     def differences(self) -> list[str]:
         with (self.root / "work" / "csv" / "daily_revenue.csv").open() as file:
@@ -97,6 +89,7 @@ class Shop:
         return [row["raw"] for row in files.to_table().to_pylist()]
 
     def keep(self) -> None:
+        shutil.rmtree(self.root / "kept", ignore_errors=True)
         shutil.copytree(self.root / "work", self.root / "kept")
 
     def put_back(self) -> None:
@@ -127,7 +120,10 @@ def remove(shop: Shop) -> None:
     (shop.input / "b.csv").unlink()
 
 
-@pytest.mark.parametrize(("change", "forget"), [(replace, ""), (rename, "b.csv"), (remove, "b.csv")])
+CHANGES = pytest.mark.parametrize(("change", "forget"), [(replace, ""), (rename, "b.csv"), (remove, "b.csv")])
+
+
+@CHANGES
 def test_a_change_of_files_that_stops_anywhere_is_finished_by_the_next_run(
     shop: Shop, change: Callable[[Shop], None], forget: str
 ) -> None:
@@ -138,7 +134,7 @@ def test_a_change_of_files_that_stops_anywhere_is_finished_by_the_next_run(
             change(shop)
             try:
                 shop.run(forget, changes)
-            except Killed:
+            except Stopped:
                 # As if its process were dead, too.
                 (shop.root / "work" / "output" / ".state" / "batch" / "lock.json").unlink(missing_ok=True)
                 yield True
@@ -183,32 +179,36 @@ def test_a_removed_file_does_not_hide_a_change_of_another(shop: Shop) -> None:
     assert shop.differences() == []
 
 
-def test_a_killed_process_that_forgets_is_finished_by_the_next_run(shop: Shop) -> None:
-    (shop.input / "b.csv").unlink()
-    program = """
-import os, signal, sys
-from retail_jobs.batch import Batch
-from retail_jobs.settings import Settings
-from retail_jobs.storage import Storage
-
-class Dying(Storage):
-    def snapshot(self, folder, name):
-        if name not in self.snapshots(folder):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-batch = Batch(Settings(), lambda _: sys.exit("no session is needed"))
-batch.storage = Dying()
-batch.run()
-"""
-    environment = {
-        "USE_HDFS": "false",
-        "INPUT_PATH": str(shop.input),
-        "OUTPUT_PATH": str(shop.root / "work" / "output"),
-        "CSV_PATH": str(shop.root / "work" / "csv"),
-        "FORGET": "b.csv",
-        "PYTHONPATH": JOBS_PATH,
-    }
-    died = subprocess.run([sys.executable, "-c", program], env=os.environ | environment, check=False)
-    assert died.returncode == -signal.SIGKILL
-    shop.run()
+def test_a_full_refresh_that_would_lose_sales_is_refused_until_they_are_forgotten(shop: Shop) -> None:
+    for name in ("a.csv", "c.csv"):
+        (shop.input / name).unlink()
+    with pytest.raises(JobError, match=r"would lose the sales of a\.csv, c\.csv, .* \(FORGET=a\.csv\)"):
+        shop.run(full_refresh=True)
+    assert shop.run().gone == ["a.csv", "c.csv"]
+    shop.run("a.csv")
+    shop.run("c.csv", full_refresh=True)
     assert shop.differences() == []
+
+
+@CHANGES
+def test_processes_killed_in_mid_publication_leave_it_to_the_next_one(
+    shop: Shop, change: Callable[[Shop], None], forget: str
+) -> None:
+    """The first one is killed when its plan stands, those after it further and further on their way to finish it."""
+    change(shop)
+    kills = 0
+    for changes in (5, *range(0, 100, 3)):
+        ended = shop.run_in_a_process(forget, changes)
+        if ended.returncode != -signal.SIGKILL:
+            break
+        kills += 1
+        staging = shop.root / "work" / "output" / ".state" / "batch" / "staging"
+        assert kills > 1 or list(staging.glob("*/PLAN.json"))
+        shop.keep()
+        shop.run(forget)
+        assert shop.differences() == []
+        shop.put_back()
+    assert ended.returncode == 0, ended.stdout
+    assert kills > 4
+    assert shop.differences() == []
+    assert shop.run().result == "nothing new"

@@ -15,6 +15,8 @@ from retail_jobs import publication
 from retail_jobs.publication import KEPT_SNAPSHOTS, Plan, first_state, latest, load_state, recover
 from retail_jobs.storage import Storage
 
+from tools.interruptions import Stopped, StoppingStorage
+
 PUBLICATIONS = 50
 
 
@@ -104,38 +106,6 @@ def test_readers_see_only_whole_states(spark: SparkSession, shelf: Shelf) -> Non
     assert len(storage.snapshots(shelf.shown)) == KEPT_SNAPSHOTS
 
 
-class Killed(BaseException):
-    """Not an error that anyone handles."""
-
-
-class FailingStorage(Storage):
-    """Stops at its n-th change of the file system."""
-
-    def __init__(self, changes: int) -> None:
-        self.left = changes
-
-    def _change(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def replace(self, source: str, target: str) -> None:
-        self._change()
-        super().replace(source, target)
-
-    def delete(self, path: str) -> None:
-        self._change()
-        super().delete(path)
-
-    def snapshot(self, folder: str, name: str) -> None:
-        self._change()
-        super().snapshot(folder, name)
-
-    def delete_snapshot(self, folder: str, name: str) -> None:
-        self._change()
-        super().delete_snapshot(folder, name)
-
-
 def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(shelf: Shelf) -> None:
     storage = Storage()
     for earlier in range(1, KEPT_SNAPSHOTS + 1):
@@ -146,8 +116,8 @@ def test_a_publication_that_stops_anywhere_is_finished_by_the_next_run(shelf: Sh
         """Stop after no change, after one, after two, until a publication gets through."""
         for changes in range(100):
             try:
-                publication.commit(FailingStorage(changes), shelf.home, *shelf.prepare(number))
-            except Killed:
+                publication.commit(StoppingStorage(changes), shelf.home, *shelf.prepare(number))
+            except Stopped:
                 yield True
             else:
                 return

@@ -43,6 +43,12 @@ def test_what_cannot_be_used_has_its_reason(spark: SparkSession) -> None:
     ]
 
 
+def test_an_event_that_is_not_utf_8_is_windows_1252_as_a_line_of_a_file_is(spark: SparkSession) -> None:
+    value = '{"event_id": "e1", "event_time": "2025-09-01T12:04:00Z", "item": "Café 5 €", "amount": "1"}'
+    [row] = clean_events(spark.createDataFrame([(value.encode("cp1252"), "sales", 0, 0, NOW)], KAFKA)).collect()
+    assert (row.product, row.reasons) == ("Café 5 €", [])
+
+
 def test_batch_and_streaming_give_the_same_answer(spark: SparkSession) -> None:
     names = ["order_id", "order_date", "item", "quantity", "price", "total"]
     records = [

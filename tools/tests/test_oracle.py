@@ -207,6 +207,16 @@ def test_a_later_file_replaces_all_lines_of_an_order(write: Write) -> None:
     assert (answer.clean, answer.counted) == (5, 2)
 
 
+def test_an_order_with_several_keys_of_one_product_is_one_order_of_it(write: Write) -> None:
+    folder = write(
+        a=HEADER
+        + "1,2025-09-01,S1,Bern,M1,1,1.00,1.00\n1,2025-09-01,S1,Bern,M2,1,1.00,1.00\n2,2025-09-01,S1,Bern,M2,1,1,1\n",
+        products="id,name,category,brand\nM1,Milk,Food,Lowland\nM2,Milk,Dairy,Alp\n",
+    )
+    (folder / "dataset.toml").write_text('orders = "lines"\nproducts = { key = "id", product = "name" }')
+    assert compute(folder).rows == [row("2025-09-01", "Milk", 2, 3, "3.00")]
+
+
 def test_compare_finds_nothing_in_the_same_rows_as_text() -> None:
     expected = [row("2025-09-01", "Milk", 1, 2, "3.00")]
     got = [{name: str(value) for name, value in expected[0]._asdict().items()}]

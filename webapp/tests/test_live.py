@@ -3,14 +3,16 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from confluent_kafka import Producer
 from retail_webapp.settings import Settings
+from retail_webapp.sources import unread
 from retail_webapp.sources.live import LiveSource
 from retail_webapp.sources.report import State, iso
+from retail_webapp.sources.unread import Unread, UnreadSource
 
 from tools.kafka_broker import Broker, create_topic, running
 
@@ -99,3 +101,36 @@ def test_the_last_good_windows_stay_while_the_broker_is_away(broker: Broker, sou
     Writer(broker, topic).send(MILK, "2.00")
     wait_until(lambda: shown(source) == {MILK: Decimal("2.00")}, source)
     wait_until(lambda: source.report().state is State.OK, source)
+
+
+def test_what_the_stream_has_not_read_is_summed_by_day(
+    broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_topic(broker.address, topic, partitions=2)
+    producer = Producer({"bootstrap.servers": broker.address, "acks": "all", "log_level": 0})
+    for partition, day, amount in ((0, 1, "1.00"), (0, 1, "2.00"), (0, 2, "4.00"), (1, 1, "8.00")):
+        value = json.dumps({"event_time": f"2025-03-0{day}T09:00:00Z", "amount": amount})
+        producer.produce(topic, value, partition=partition)
+    assert producer.flush(30) == 0
+    # The stream has read one event, and does not know of the second partition yet.
+    position: dict[int, int] | None = {0: 1}
+    source = UnreadSource(
+        Settings(kafka_bootstrap_servers=broker.address, sales_topic=topic),
+        lambda: position,
+        interval=60,
+        product="Kafka",
+        how_to_fill="wait",
+    )
+    source.refresh()
+    sums = {date(2025, 3, 1): (2, Decimal("10.00")), date(2025, 3, 2): (1, Decimal("4.00"))}
+    assert source.snapshot() == Unread(sums, whole=True)
+
+    monkeypatch.setattr(unread, "MOST_EVENTS", 1)
+    source.refresh()
+    found = source.snapshot()
+    assert found is not None
+    assert (sum(number for number, _ in found.by_day.values()), found.whole) == (1, False)
+
+    position = {0: 3, 1: 1}
+    source.refresh()
+    assert source.snapshot() == Unread({}, whole=True)

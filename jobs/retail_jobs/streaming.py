@@ -55,7 +55,10 @@ SPARK = {
     # A file beside each file of the checkpoint; HDFS has checksums of its own.
     "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
     # The history server drops from an event log what is about jobs that are over, but for these.
-    "spark.eventLog.excludedPatterns": "org.apache.spark.sql.streaming.StreamingQueryListener$QueryProgressEvent",
+    "spark.eventLog.excludedPatterns": ",".join(
+        f"org.apache.spark.sql.streaming.StreamingQueryListener${event}"
+        for event in ("QueryProgressEvent", "QueryIdleEvent")
+    ),
     # What the driver keeps of the past for its UI.
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",

@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from retail_webapp.settings import Settings
 from retail_webapp.sources import unread
 from retail_webapp.sources.live import LiveSource
@@ -49,21 +51,21 @@ class Writer:
         self._producer = Producer({"bootstrap.servers": broker.address, "acks": "all", "log_level": 0})
         self._topic = topic
 
-    def send(self, product: str, revenue: str | None) -> None:
+    def send(self, product: str, revenue: str | None, partition: int = -1) -> None:
         """Set the value of a product's window; None removes it."""
         value = None
         if revenue is not None:
             fields = {"product": product, "orders": 1, "revenue": revenue, "updated_at": iso(datetime.now(UTC))}
             value = json.dumps({"window_start": iso(START), "window_end": iso(START + timedelta(hours=1)), **fields})
-        self._producer.produce(self._topic, value, key=f"{product}|{iso(START)}")
+        self._producer.produce(self._topic, value, key=f"{product}|{iso(START)}", partition=partition)
         assert self._producer.flush(30) == 0
 
 
-def wait_until(condition: Callable[[], bool], source: LiveSource) -> None:
+def wait_until(condition: Callable[[], bool], source: LiveSource | None = None) -> None:
     deadline = time.monotonic() + 45
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"not within 45 s: {source.report()}, {source.current()[0]}")
+            pytest.fail(f"not within 45 s: {source and (source.report(), source.current()[0])}")
         time.sleep(0.05)
 
 
@@ -101,6 +103,36 @@ def test_the_last_good_windows_stay_while_the_broker_is_away(broker: Broker, sou
     Writer(broker, topic).send(MILK, "2.00")
     wait_until(lambda: shown(source) == {MILK: Decimal("2.00")}, source)
     wait_until(lambda: source.report().state is State.OK, source)
+
+
+def test_a_partition_without_a_leader_is_a_notice_while_the_others_are_followed(broker: Broker, topic: str) -> None:
+    with running(joins=broker) as second:
+        addresses = f"{broker.address},{second.address}"
+        admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+        wait_until(lambda: len(admin.list_topics(timeout=5).brokers) == 2)
+        partitions = NewTopic(topic, replica_assignment=[[1], [2]], config={"cleanup.policy": "compact"})
+        admin.create_topics([partitions])[topic].result()
+        writer = Writer(broker, topic)
+        source = LiveSource(Settings(kafka_bootstrap_servers=addresses, live_topic=topic, quiet_seconds=3600))
+        source.start()
+        try:
+            writer.send(MILK, "1.00", partition=0)
+            writer.send(SOAP, "1.00", partition=1)
+            wait_until(lambda: shown(source) == {MILK: Decimal("1.00"), SOAP: Decimal("1.00")}, source)
+
+            second.kill()
+            wait_until(lambda: source.report().state is State.AWAY, source)
+            assert "partition 1 has no leader" in str(source.report().notice)
+            writer.send(MILK, "2.00", partition=0)
+            wait_until(lambda: shown(source) == {MILK: Decimal("2.00"), SOAP: Decimal("1.00")}, source)
+            assert source.report().state is State.AWAY
+
+            second.start()
+            writer.send(SOAP, "3.00", partition=1)
+            wait_until(lambda: shown(source) == {MILK: Decimal("2.00"), SOAP: Decimal("3.00")}, source)
+            wait_until(lambda: source.report().state is State.OK, source)
+        finally:
+            source.stop()
 
 
 def test_what_the_stream_has_not_read_is_summed_by_day(

@@ -69,7 +69,7 @@ class Broker:
             joins: the first broker of its cluster, number 1; with one, it is number 2, and no controller.
         """
         self.address = f"127.0.0.1:{_free_port()}"
-        self.controller = joins.controller if joins else f"127.0.0.1:{_free_port()}"
+        self.controller: str = joins.controller if joins else f"127.0.0.1:{_free_port()}"
         self._folder = folder
         self._classes = ":".join(map(str, jars("kafka", "libs")))
         self._config = folder / "server.properties"

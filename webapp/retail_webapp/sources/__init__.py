@@ -51,6 +51,7 @@ def make_sources(settings: Settings) -> Sources:
     }
     slow: How = {**batch, "interval": settings.slow_refresh_seconds}
     stream: How = {**batch, "how_to_fill": f"No stream has run yet: {no_stream}"}
+    unread: How = {**slow, "product": "Kafka", "how_to_fill": stream["how_to_fill"]}
     closed: How = {**slow, "how_to_fill": "No window is closed yet; one is when the watermark has passed its end."}
 
     def store(path: str) -> Callable[[], Store]:
@@ -68,7 +69,7 @@ def make_sources(settings: Settings) -> Sources:
         live=LiveSource(settings),
         stream=status,
         closed=ClosedSource(store(settings.closed_path), settings.closed_path, **closed),
-        unread=UnreadSource(settings, position, **{**stream, "interval": slow["interval"], "product": "Kafka"}),
+        unread=UnreadSource(settings, position, **unread),
         quarantine=QuarantineSource(store(settings.quarantine_path), settings.quarantine_path, **slow),
         jobs=JobsSource(Path(settings.report_path), interval=slow["interval"], how_to_fill=slow["how_to_fill"]),
     )

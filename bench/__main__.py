@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, and all their ratios in one table: `make bench`.
 
-`freshness` and `idle` need the lab to run; `deploy` and `mirror` make labs of their own and need root.
+`freshness`, `idle` and `endurance` need the lab to run; `deploy` and `mirror` make labs of their own and need root.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tools.terminal import console
 
 ROOT = Path(__file__).resolve().parent.parent
 ALL = (
-    "batch", "small", "streaming", "stream_memory", "producer", "dashboard", "freshness", "idle", "deploy", "mirror",
+    "batch", "small", "streaming", "stream_memory", "producer", "dashboard", "freshness", "idle", "endurance", "deploy",
+    "mirror",
 )  # fmt: skip
 
 

@@ -58,17 +58,26 @@ class Broker:
 
     Attributes:
         address: `host:port` of its listener; stays the same over restarts.
+        controller: `host:port` of the controller.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, joins: Broker | None = None) -> None:
+        """Make what it needs.
+
+        Args:
+            folder: for its data.
+            joins: the first broker of its cluster, number 1; with one, it is number 2, and no controller.
+        """
         self.address = f"127.0.0.1:{_free_port()}"
+        self.controller: str = joins.controller if joins else f"127.0.0.1:{_free_port()}"
         self._folder = folder
         self._classes = ":".join(map(str, jars("kafka", "libs")))
         self._config = folder / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
         _write_properties(folder / "tools.properties", LOGGING)
-        _write_properties(self._config, _server(self.address, folder / "data"))
-        self._run("kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c", str(self._config))
+        _write_properties(self._config, _server(self, folder / "data", first=joins is None))
+        voters = ["--standalone"] if joins is None else []
+        self._run("kafka.tools.StorageTool", "format", *voters, "-t", CLUSTER_ID, "-c", str(self._config))
 
     def start(self) -> None:
         """Start, and return when clients are answered.
@@ -121,14 +130,13 @@ LOGGING = {
 }
 
 
-def _server(address: str, data: Path) -> Mapping[str, str]:
-    controller = f"127.0.0.1:{_free_port()}"
+def _server(broker: Broker, data: Path, *, first: bool) -> Mapping[str, str]:
     return {
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.bootstrap.servers": controller,
+        "process.roles": "broker,controller" if first else "broker",
+        "node.id": "1" if first else "2",
+        "controller.quorum.bootstrap.servers": broker.controller,
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{address},CONTROLLER://{controller}",
+        "listeners": f"PLAINTEXT://{broker.address}" + f",CONTROLLER://{broker.controller}" * first,
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
@@ -141,13 +149,13 @@ def _server(address: str, data: Path) -> Mapping[str, str]:
 
 
 @contextmanager
-def running() -> Iterator[Broker]:
-    """A broker that is gone at the end, with its data, whatever happens in between."""
+def running(joins: Broker | None = None) -> Iterator[Broker]:
+    """A broker that is gone at the end, with its data, whatever happens in between; see `Broker`."""
     # Not below a folder of the tests: those are kept after a failure, and logs are large.
     folder = Path(tempfile.mkdtemp(prefix="kafka-"))
     server = None
     try:
-        server = Broker(folder)
+        server = Broker(folder, joins)
         server.start()
         yield server
     finally:

@@ -33,6 +33,7 @@ from retail_jobs.draft import Draft, Folders
 from retail_jobs.errors import JobError
 from retail_jobs.executors import wait_for_executors
 from retail_jobs.explain import explain
+from retail_jobs.headers import describe
 from retail_jobs.ingest import Ingested
 from retail_jobs.inputs import Work, find_input, plan_work, require_unchanged
 from retail_jobs.lock import Lock, hold
@@ -208,6 +209,11 @@ class Batch:
         groups = read_headers(spark, self.storage, files, rules, self.settings.input_path, f"{staging}/records")
         if not groups:
             return ingest.NOTHING
+        names = {file.path: name for name, file in work.read.items()}
+        for group, members in groups.items():
+            if group.missing:
+                for file in members:
+                    work.files[names[file.path]].header = describe(group.layout, group.missing)
         if small:
             ingested = ingest.read_at_once(spark, groups)
         else:

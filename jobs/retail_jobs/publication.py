@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from retail_jobs.errors import JobError
+from retail_jobs.headers import Header
 from retail_jobs.storage import FileInfo, Storage
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class SeenFile(BaseModel):
     clean: int = 0
     reasons: dict[str, int] = Field(default_factory=dict)
     """Why rows of it are in the quarantine."""
+    header: Header | None = None
+    """Only of a file of which no row can be used for its header."""
 
     def is_as(self, file: FileInfo, rules: str) -> bool:
         """Whether the file is still what it was, and read by the same rules."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from retail_jobs.cleaning import REASONS
 from retail_jobs.explain import explain
+from retail_jobs.headers import Header
 from retail_jobs.publication import SeenFile
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Report(BaseModel):
     publication: int = 0
     gone: list[str] = Field(default_factory=list)
     """Files that are not in the input folder any more, whose sales still count."""
+    headers: dict[str, Header] = Field(default_factory=dict)
+    """Of the files, whenever they were read, of which no row can be used for their header."""
     result: str = "running"
     """`published`, `nothing new`, `partial` (little of the input could be used) or `failed`."""
     message: str = ""
@@ -71,6 +74,7 @@ class Report(BaseModel):
         Args:
             known: all files whose sales count.
         """
+        self.headers = {name: file.header for name, file in sorted(known.items()) if file.header}
         useless = {name: file for name, file in known.items() if not file.clean}
         rows, bad = self.rows_read, self.quarantined
         if not self.files_read:
@@ -92,7 +96,7 @@ class Report(BaseModel):
         replace_file(file, self.model_dump_json(indent=2) + "\n")
         runs = file.with_name(RUNS)
         before = runs.read_text(encoding="utf-8").split("\n")[:-1] if runs.exists() else []
-        line = self.model_dump_json(exclude={"dates_published", "gone"})
+        line = self.model_dump_json(exclude={"dates_published", "gone", "headers"})
         replace_file(runs, "".join(f"{run}\n" for run in [*before[1 - MOST_RUNS :], line]))
 
     @contextmanager

@@ -27,6 +27,10 @@ class LostDataError(JobError):
     """Events, a checkpoint or state are gone or cannot be read; a restart would not bring them back."""
 
 
+MOST_DAYS = 14
+"""Days of which it is known how many events were repeated, the newest ones."""
+
+
 class Totals(BaseModel):
     """What became of events."""
 
@@ -36,6 +40,8 @@ class Totals(BaseModel):
     quarantined: int = 0
     reasons: dict[str, int] = {}
     """Quarantined events by their reasons, several of one event joined with `+`."""
+    repeated_by_day: dict[str, int] = {}
+    """Repeated events by the day that they tell (UTC), the oldest first."""
 
     def plus(self, other: Totals) -> Totals:
         """The sum of both."""
@@ -44,11 +50,13 @@ class Totals(BaseModel):
             counted=self.counted + other.counted,
             repeated=self.repeated + other.repeated,
             quarantined=self.quarantined + other.quarantined,
-            reasons={
-                reason: self.reasons.get(reason, 0) + other.reasons.get(reason, 0)
-                for reason in sorted({*self.reasons, *other.reasons})
-            },
+            reasons=_added(self.reasons, other.reasons),
+            repeated_by_day=dict(list(_added(self.repeated_by_day, other.repeated_by_day).items())[-MOST_DAYS:]),
         )
+
+
+def _added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
 
 
 class State(BaseModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -37,6 +38,25 @@ class Minute(BaseModel):
     """The most events that were in the topic and not read."""
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far the stream is after a micro-batch.
+
+    Attributes:
+        seconds: How long the batch took.
+        watermark: ISO-8601, or `none`.
+        backlog: Events that are in the topic and not read.
+        position: The next offset to be read, by partition.
+        repeated_by_day: Repeated events of all batches since the beginning, by the day that they tell.
+    """
+
+    seconds: float = 0.0
+    watermark: str = "none"
+    backlog: int = 0
+    position: Mapping[str, int] = field(default_factory=dict)
+    repeated_by_day: Mapping[str, int] = field(default_factory=dict)
+
+
 class Status:
     """Grows with each micro-batch; of the past, it keeps an hour.
 
@@ -49,20 +69,19 @@ class Status:
         self._since, self._trigger_seconds = since, trigger_seconds
         self._totals = Totals()
         self._history: deque[Minute] = deque(maxlen=MINUTES)
-        self._last: dict[str, object] = {"last_batch": None, "watermark": "none", "seconds": 0.0, "backlog": 0}
+        self._last_batch: datetime | None = None
+        self._progress = Progress()
 
-    def take(self, counts: Totals, now: datetime, seconds: float, watermark: str, backlog: int) -> None:
+    def take(self, counts: Totals, now: datetime, progress: Progress) -> None:
         """Add a micro-batch.
 
         Args:
             counts: what became of its events.
             now: its end.
-            seconds: how long it took.
-            watermark: after it, ISO-8601 or `none`.
-            backlog: events that are in the topic and not read.
+            progress: how far the stream is after it.
         """
         self._totals = self._totals.plus(counts)
-        self._last = {"last_batch": iso(now), "watermark": watermark, "seconds": seconds, "backlog": backlog}
+        self._last_batch, self._progress = now, progress
         beginning = iso(now.replace(second=0, microsecond=0))
         if not self._history or self._history[-1].minute != beginning:
             self._history.append(Minute(minute=beginning))
@@ -73,12 +92,12 @@ class Status:
         minute.late += sum(number for reasons, number in counts.reasons.items() if "late" in reasons.split("+"))
         minute.quarantined += counts.quarantined
         minute.batches += 1
-        minute.seconds = max(minute.seconds, seconds)
-        minute.backlog = max(minute.backlog, backlog)
+        minute.seconds = max(minute.seconds, progress.seconds)
+        minute.backlog = max(minute.backlog, progress.backlog)
 
     def rest(self) -> None:
         """Say that there is nothing to do: all that is in the topic has been read."""
-        self._last["backlog"] = 0
+        self._progress = replace(self._progress, backlog=0)
 
     def to_json(self, now: datetime) -> str:
         """The content of `status.json` at a moment."""
@@ -86,11 +105,22 @@ class Status:
             "since": iso(self._since),
             "until": iso(now),
             "trigger_seconds": self._trigger_seconds,
-            **self._last,
-            **self._totals.model_dump(),
+            "last_batch": iso(self._last_batch) if self._last_batch else None,
+            **self._totals.model_dump(exclude={"repeated_by_day"}),
+            **asdict(self._progress),
             "history": [minute.model_dump() for minute in self._history],
         }
         return json.dumps(status)
+
+
+def position(end: str) -> dict[str, int]:
+    """The next offset to be read of each partition.
+
+    Args:
+        end: where a batch ended, `{topic: {partition: offset}}` of one topic as JSON.
+    """
+    (offsets,) = json.loads(end).values()
+    return dict(offsets)
 
 
 def backlog(end: str, latest: str | None) -> int:

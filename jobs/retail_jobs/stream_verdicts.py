@@ -195,6 +195,12 @@ def slots_of(rows: Rows, counted: Mask) -> list[Slot]:
     ]
 
 
+def by_day(times: Ints) -> dict[str, int]:
+    """How many of these times, in microseconds since 1970, fall on each day (UTC), the oldest first."""
+    days, numbers = np.unique(times.astype("datetime64[us]").astype("datetime64[D]"), return_counts=True)
+    return {str(day): int(number) for day, number in zip(days, numbers, strict=True)}
+
+
 def _fit(known: frozenset[str], rows: Rows, places: npt.NDArray[np.intp], most: int) -> Mask:
     """Whether there is room for the product of each of these rows, which stand in their order."""
     new = np.array([name not in known for name in rows.products], np.bool_)

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError
+from pydantic import Field
 from pyspark.errors.exceptions.captured import convert_exception
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -43,8 +44,8 @@ from retail_jobs.storage import Storage
 from retail_jobs.stream_events import clean_events, lean
 from retail_jobs.stream_quarantine import Quarantine, to_bytes
 from retail_jobs.stream_state import VERSION, LostDataError, State, StateFiles, Totals
-from retail_jobs.stream_status import Status, backlog
-from retail_jobs.stream_verdicts import EPOCH, FIRST, Rows, Rules, Verdict, judge, slots_of
+from retail_jobs.stream_status import Progress, Status, backlog, position
+from retail_jobs.stream_verdicts import EPOCH, FIRST, Rows, Rules, Verdict, by_day, judge, slots_of
 from retail_jobs.windows import Windows
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,10 @@ SPARK = {
     # A file beside each file of the checkpoint; HDFS has checksums of its own.
     "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
     # The history server drops from an event log what is about jobs that are over, but for these.
-    "spark.eventLog.excludedPatterns": "org.apache.spark.sql.streaming.StreamingQueryListener$QueryProgressEvent",
+    "spark.eventLog.excludedPatterns": ",".join(
+        f"org.apache.spark.sql.streaming.StreamingQueryListener${event}"
+        for event in ("QueryProgressEvent", "QueryIdleEvent")
+    ),
     # What the driver keeps of the past for its UI.
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",
@@ -81,6 +85,8 @@ class Counts(Totals):
     open_windows: int = 0
     closed_windows: int = 0
     watermark: str = ""
+    repeated_since_beginning: dict[str, int] = Field(default_factory=dict)
+    """By day, of all batches up to this one."""
 
 
 class Streaming:
@@ -184,7 +190,7 @@ class Streaming:
         over = {key: value for key, value in opened.items() if latest and key.end <= latest - self.delay}
         self._close(over, batch)
         rejected = _rejected(table, verdicts)
-        counts = self._counted(verdicts, rejected)
+        counts = self._counted(verdicts, rejected, events)
         after = State(
             version=VERSION,
             latest=latest,
@@ -196,11 +202,12 @@ class Streaming:
         self.quarantine.add(rejected, rows.select("partition", "offset", "raw"), batch, after)
         products = frozenset(product for _, product, _, _ in after.windows)
         self.states.save(batch, after, replace(seen, products=products))
+        counts.repeated_since_beginning = after.totals.repeated_by_day
         counts.open_windows, counts.closed_windows = len(after.windows), len(over)
         counts.watermark = windows.iso(latest - self.delay) if latest else "none"
         self.counts[batch] = counts
 
-    def _counted(self, verdicts: npt.NDArray[np.int8], rejected: pa.Table) -> Counts:
+    def _counted(self, verdicts: npt.NDArray[np.int8], rejected: pa.Table, events: Rows) -> Counts:
         if len(surplus := np.flatnonzero(verdicts == Verdict.TOO_MANY_PRODUCTS)):
             log.warning(
                 "%d events went to the quarantine because the open windows have %d product names: set MAX_PRODUCTS "
@@ -215,6 +222,7 @@ class Streaming:
             repeated=int(np.count_nonzero(verdicts == Verdict.REPEATED)),
             quarantined=rejected.num_rows,
             reasons=dict(sorted(reasons.items())),
+            repeated_by_day=by_day(events.time[verdicts == Verdict.REPEATED]),
         )
 
     def _close(self, over: Windows, batch: int) -> None:
@@ -261,8 +269,14 @@ class ProgressLog(StreamingQueryListener):
             counts.watermark,
         )
         (source,) = progress.sources
-        behind = backlog(source.endOffset, source.latestOffset)
-        self._status.take(counts, datetime.now(UTC), seconds, counts.watermark, behind)
+        after = Progress(
+            seconds,
+            counts.watermark,
+            backlog(source.endOffset, source.latestOffset),
+            position(source.endOffset),
+            counts.repeated_since_beginning,
+        )
+        self._status.take(counts, datetime.now(UTC), after)
         self._write()
 
     def _write(self) -> None:

@@ -153,8 +153,29 @@ def test_a_file_with_no_known_column_is_named_and_no_run_is_green_until_it_is_me
     }
     assert [row["revenue"] for row in shop.rows()] == ["1.00"]
     shop.add("other.csv", HEADER + "2,2025-09-01,S1,Bonn,Tea,1,2.00,2.00\n")
-    assert shop.run()["result"] == "published"
+    report = shop.run()
+    assert (report["result"], report["headers"]) == ("published", {})
     assert shop.quarantine() == []
+
+
+def test_the_names_of_a_header_that_does_not_do_are_reported_until_a_rule_knows_them(shop: Shop) -> None:
+    shop.add("good.csv", HEADER + "1,2025-09-01,S1,Bonn,Tea,1,1.00,1.00\n" * 30)
+    (shop.root / "input" / "kasse").mkdir()
+    shop.add("kasse/juni.csv", "Bon;Datum;Preis;item\n7;2025-06-01;2.50;Tee\n")
+    for _ in range(2):
+        (name, header), *others = shop.run()["headers"].items()
+        assert (name, others) == ("kasse/juni.csv", [])
+        assert header["lacks"] == "a date and an amount (or quantity and unit price)"
+        assert [(column["name"], column["means"]) for column in header["columns"]] == [
+            ("Bon", ""),
+            ("Datum", ""),
+            ("Preis", ""),
+            ("item", "product"),
+        ]
+    assert "headers" not in json.loads((shop.root / "csv" / "runs.jsonl").read_text().splitlines()[-1])
+    shop.add("dataset.toml", '[columns]\norder_date = "Datum"\namount = "Preis"\norder_id = "Bon"\n')
+    report = shop.run()
+    assert (report["result"], report["headers"]) == ("published", {})
 
 
 def test_a_run_with_more_than_a_tenth_in_the_quarantine_says_so(shop: Shop) -> None:

@@ -218,7 +218,7 @@ def test_an_order_that_comes_again_counts_once_and_goes_to_the_quarantine_if_it_
     shop: Shop,
 ) -> None:
     shop.send(sale(1), sale(1), sale(2), sale(2, amount="9.00"))
-    shop.run()
+    assert done(shop.run()).repeated_by_day == {"2025-09-01": 1}
     assert shop.windows()["2025-09-01T12:00:00Z", "Tea"] == (2, Decimal("3.00"))
     # A replay that is started again stamps new times; that is the same order.
     shop.send(sale(1, 2), sale(1, amount="7.00"), sale(1, amount="7.00"), sale(3))
@@ -391,6 +391,7 @@ def test_it_says_how_far_it_is_while_it_works_and_while_there_is_nothing_to_do(s
     assert max(minute["backlog"] for minute in history) in (3, 4)
     assert (worked["counted"], worked["reasons"], worked["trigger_seconds"]) == (5, {"bad_json": 1}, 0.5)
     assert (rested["backlog"], rested["events"]) == (0, 6)
+    assert sum(rested["position"].values()) == 6
 
 
 def test_a_broker_that_does_not_answer_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

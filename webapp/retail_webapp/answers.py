@@ -339,7 +339,7 @@ def jobs(found: Jobs | None) -> Answer:
     ]
     return {
         "rows": rows,
-        "last_batch": found.last_run.model_dump(mode="json") if found.last_run else None,
+        "last_batch": found.last_run.model_dump(mode="json", exclude={"headers"}) if found.last_run else None,
         "runs": [run.model_dump(mode="json") for run in reversed(found.runs)],
         "without_systemd": found.without_systemd,
     }

@@ -1,22 +1,23 @@
 """What the API answers of the stream: how it is, what it has closed, and one day as batch and stream count it."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from retail_webapp import answers, records
 from retail_webapp.answers import MOST_ROWS, REST, UNKNOWN, Answer, Row, money
+from retail_webapp.events import amount_of, day_of, read_event
 from retail_webapp.filters import Filters
 from retail_webapp.sources.jobs import LastRun
 from retail_webapp.sources.quarantine import Quarantine
 from retail_webapp.sources.report import iso
 from retail_webapp.sources.stream import CLOSED, Minute, StreamStatus
+from retail_webapp.sources.unread import Unread
 from retail_webapp.sources.windows import Window
 
 HOUR, MINUTES = timedelta(hours=1), 60
@@ -24,16 +25,16 @@ HOUR, MINUTES = timedelta(hours=1), 60
 CLOSED_WINDOWS = 96
 """Closed windows that are shown: a day of them."""
 
-AMOUNTS, TIMES = ("amount", "total", "total_price"), ("event_time", "order_date", "date", "order_time", "timestamp")
-"""Names under which an event has them."""
+ONLY_STREAM = ("late", "future_event", "too_many_products")
+"""Reasons of the quarantine that the batch does not know: what they are about, the batch counts."""
 
 
 def stream(status: StreamStatus | None) -> Answer:
     """Sums since the start of the job, how far it is behind, and the last hour by minute, the oldest first."""
     if status is None:
         return {"rows": [], "now": None}
-    told = status.model_dump(mode="json", exclude={"history", "reasons", "watermark", "since", "until", "last_batch"})
     moments = {name: iso(getattr(status, name)) for name in ("since", "until", "last_batch", "watermark")}
+    told = status.model_dump(mode="json", exclude={"history", "reasons", "position", "repeated_by_day", *moments})
     return {
         "rows": [_minute(minute) for minute in _every_minute(status)],
         "now": {**told, **moments, "late": status.late, "reasons": dict(status.reasons)},
@@ -92,6 +93,7 @@ class Day:
     live: tuple[Window, ...]
     status: StreamStatus | None
     quarantine: Quarantine | None
+    unread: Unread | None
     last_run: LastRun | None
 
 
@@ -124,6 +126,8 @@ def comparison(known: Day, filters: Filters) -> Answer:
         (_row(name, sides) for name in set().union(*sides.values())),
         key=lambda row: (-abs(row["difference"]), -row["batch"], row["product"]),
     )
+    sums, reasons = _sum_rows(rows), _reasons(known, day, bool(sides["open"]))
+    explained = sum((row["revenue"] for row in reasons if row["explains"]), Decimal(0))
     first, others = rows[:MOST_ROWS], rows[MOST_ROWS:]
     if others:
         first.append({"product": REST, "others": len(others), **_sum_rows(others)})
@@ -131,8 +135,10 @@ def comparison(known: Day, filters: Filters) -> Answer:
         "rows": [_shown(row) for row in first],
         "day": day.isoformat(),
         "days": [known_day.isoformat() for known_day in days[: answers.MOST_PERIODS]],
-        "totals": _shown({"products": len(rows), **_sum_rows(rows)}),
-        "reasons": _reasons(known, day, bool(sides["open"])),
+        "totals": _shown(
+            {"products": len(rows), **sums, "explained": explained, "left": sums["difference"] - explained}
+        ),
+        "reasons": [_shown(row) for row in reasons],
         "lesson": _lesson(day in of_batch, day in of_stream),
     }
 
@@ -199,55 +205,55 @@ def _lesson(in_batch: bool, in_stream: bool) -> str | None:
 
 
 def _reasons(known: Day, day: date, still_open: bool) -> list[Row]:
-    """What may make the difference, as sentences with numbers; those of the day itself first."""
+    """What may make the difference, with numbers; those of the day itself first.
+
+    `explains` says that the batch counts what the stream does not, so that it is a part of the difference.
+    """
     found: list[Row] = []
-    if known.quarantine is not None:
-        for reason, (number, revenue) in sorted(_quarantined_events(known.quarantine, day).items()):
-            found.append(
-                {"reason": reason, "by": "streaming", "of_day": True, "records": number, "revenue": money(revenue)}
-            )
-    if still_open:
-        found.append({"reason": "still_open", "by": "streaming", "of_day": True, "records": None, "revenue": None})
+    for reason, (number, revenue) in sorted(_quarantined_events(known.quarantine, day).items()):
+        found.append(_reason(reason, number, revenue, explains=reason in ONLY_STREAM))
+    unread = known.unread.by_day.get(day) if known.unread else None
+    if unread:
+        found.append(_reason("not_yet_read", *unread, explains=True))
     if known.status is not None:
-        if known.status.backlog is not None:
-            found.append(_told("not_yet_read", "streaming", known.status.backlog))
-        found.append(_told("repeated", "streaming", known.status.repeated))
+        found.append(_reason("repeated", known.status.repeated_by_day.get(day, 0)))
+    if still_open:
+        found.append(_reason("still_open"))
+    if known.status is not None and known.status.backlog is not None and not (known.unread and known.unread.whole):
+        found.append(_reason("not_yet_read", known.status.backlog, of_day=False))
     if known.last_run is not None:
         for reason in ("quarantined", "repeated", "corrected"):
-            found.append(_told(reason, "batch", getattr(known.last_run, reason)))
+            found.append(_reason(reason, getattr(known.last_run, reason), by="batch", of_day=False))
     return [row for row in found if row["records"] != 0]
 
 
-def _told(reason: str, by: str, number: int) -> Row:
-    return {"reason": reason, "by": by, "of_day": False, "records": number, "revenue": None}
+def _reason(
+    reason: str,
+    records: int | None = None,
+    revenue: Decimal | None = None,
+    *,
+    by: str = "streaming",
+    of_day: bool = True,
+    explains: bool = False,
+) -> Row:
+    return {
+        "reason": reason,
+        "by": by,
+        "of_day": of_day,
+        "records": records,
+        "revenue": revenue,
+        "explains": explains,
+    }
 
 
-def _quarantined_events(quarantine: Quarantine, day: date) -> dict[str, tuple[int, Decimal]]:
+def _quarantined_events(quarantine: Quarantine | None, day: date) -> dict[str, tuple[int, Decimal]]:
     """Events of the day that the stream has not counted, by their first reason: how many, and their amounts."""
     sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+    if quarantine is None:
+        return sums
     for row in records.select(quarantine.records, Filters(job="streaming")).to_pylist():
-        event = _event(row["raw"])
-        if _text(event, TIMES).startswith(day.isoformat()):
+        event = read_event(row["raw"])
+        if day_of(event) == day:
             number, revenue = sums[row["reasons"][0]]
-            sums[row["reasons"][0]] = number + 1, revenue + _amount(event)
+            sums[row["reasons"][0]] = number + 1, revenue + amount_of(event)
     return sums
-
-
-def _event(raw: str | None) -> Mapping[str, object]:
-    try:
-        event = json.loads(raw or "")
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
-
-
-def _text(event: Mapping[str, object], names: Iterable[str]) -> str:
-    return next((str(event[name]) for name in names if event.get(name)), "")
-
-
-def _amount(event: Mapping[str, object]) -> Decimal:
-    try:
-        amount = Decimal(_text(event, AMOUNTS))
-    except InvalidOperation:
-        return Decimal(0)
-    return amount if amount.is_finite() else Decimal(0)

@@ -3,19 +3,21 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from retail_webapp.answers import Answer, Row
 from retail_webapp.filters import Filters
+from retail_webapp.sources.jobs import Header
 from retail_webapp.sources.quarantine import RECORDS, Quarantine
 from retail_webapp.sources.report import iso
 
 DEFAULT_EXAMPLES = 10
 SHOWN_CHARACTERS = 400
 MOST_CHOICES = 50
+MOST_HEADERS = 20
 
 
 def select(records: pa.Table, filters: Filters) -> pa.Table:
@@ -30,15 +32,16 @@ def select(records: pa.Table, filters: Filters) -> pa.Table:
     )
 
 
-def quarantine(found: Quarantine | None, filters: Filters) -> Answer:
+def quarantine(found: Quarantine | None, headers: Mapping[str, Header], filters: Filters) -> Answer:
     """Reasons of the quarantine by job, the most frequent first, with examples and what can be filtered by.
 
     Args:
         found: the quarantine; None while it is not known.
+        headers: of files of which the batch could use no row for them, by path below the input folder.
         filters: job, reason, file and run restrict; limit is a number of examples.
     """
     if found is None:
-        return {"rows": [], "examples": [], "totals": None, "choices": {}}
+        return {"rows": [], "examples": [], "totals": None, "choices": {}, **_headers(headers, filters)}
     chosen = select(found.records, filters)
     jobs, reasons = chosen["job"].to_pylist(), chosen["reasons"].to_pylist()
     counted = Counter((job, reason) for job, all_of_it in zip(jobs, reasons, strict=True) for reason in all_of_it)
@@ -63,7 +66,15 @@ def quarantine(found: Quarantine | None, filters: Filters) -> Answer:
             "file": _frequent(found.records["file"]),
             "run": _frequent(found.records["run"]),
         },
+        **_headers(headers, filters),
     }
+
+
+def _headers(headers: Mapping[str, Header], filters: Filters) -> Answer:
+    """The first files whose header does not do, and how many others are like that; job and file restrict them."""
+    names = [name for name in headers if filters.file in (None, name.rpartition("/")[2]) and filters.job != "streaming"]
+    shown = [{"file": name, **headers[name].model_dump()} for name in names[:MOST_HEADERS]]
+    return {"headers": shown, "other_headers": len(names) - len(shown)}
 
 
 def to_csv(found: Quarantine | None, filters: Filters) -> str:

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     slow_refresh_seconds: PositiveFloat = Field(default=10.0, le=600)
     """Seconds between two looks at the quarantine and the jobs."""
 
+    sales_topic: str = "sales"
+    """Topic that the stream reads."""
+
     live_keep_hours: PositiveFloat = Field(default=3.0, le=48)
     """How long after its end a window is still shown, in hours."""
 

@@ -1,14 +1,19 @@
 """Lines that give the numbers of a panel without the dashboard, to be copied.
 
-They are for `pyspark`, and for DuckDB where there is no HDFS. Each leaves what it computed in `rows`. The tests run all
-of them and compare.
+They are for PySpark and pyarrow, and for DuckDB where there is no HDFS, which it does not read. Each leaves what it
+computed in `rows`. The tests run all of them and compare.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from retail_webapp.settings import Settings
+
+PACKAGES = Path(__file__).parents[1]
+"""Where a dashboard that was deployed has its libraries, and anybody's Python finds them."""
 
 MEASURES = "sum(orders) AS orders, sum(quantity) AS quantity, sum(revenue) AS revenue"
 
@@ -18,6 +23,9 @@ class Snippet:
     """Some lines for one tool."""
 
     tool: str
+    where: str
+    """The shell that they are for, in words."""
+
     code: str
 
 
@@ -36,22 +44,64 @@ def snippets_of(settings: Settings) -> Mapping[str, tuple[Snippet, ...]]:
     unnested = "SELECT unnest(reasons) AS reason FROM quarantine"
     found = {
         # By store, an order counts once a day, however many products it has.
-        "daily": _both(settings, {"sales": stores}, by.format("order_date", "order_date DESC")),
-        "products": _both(settings, {"sales": analysis}, by.format("product", "revenue DESC, product")),
-        "categories": _both(settings, {"sales": analysis}, by.format("category", "revenue DESC, category")),
-        "stores": _both(settings, {"sales": stores}, by.format("store_id, store_city", "revenue DESC, store_id")),
-        "closed": _both(settings, {"closed": closed}, closed_windows),
-        "comparison": _both(settings, {"sales": analysis, "closed": closed}, COMPARISON),
-        "quarantine": (
-            Snippet("PySpark", _pyspark({"quarantine": quarantined}, reasons.format(exploded))),
-            *_duckdb(settings, {"quarantine": quarantined}, reasons.format(unnested)),
+        "daily": (
+            *_sql(settings, {"sales": stores}, by.format("order_date", "order_date DESC")),
+            _pyarrow(settings, {"sales": stores}, _sums(["order_date"], order="order_date")),
         ),
-        "stream": (Snippet("PySpark", _json(f"{settings.stream_path}/status.json")),),
-        "jobs": (Snippet("Python", _runs(settings.report_path)),),
+        "products": (
+            *_sql(settings, {"sales": analysis}, by.format("product", "revenue DESC, product")),
+            _pyarrow(settings, {"sales": analysis}, _sums(["product"])),
+        ),
+        "categories": (
+            *_sql(settings, {"sales": analysis}, by.format("category", "revenue DESC, category")),
+            _pyarrow(settings, {"sales": analysis}, _sums(["category"])),
+        ),
+        "stores": (
+            *_sql(settings, {"sales": stores}, by.format("store_id, store_city", "revenue DESC, store_id")),
+            _pyarrow(settings, {"sales": stores}, _sums(["store_id", "store_city"])),
+        ),
+        "closed": (
+            *_sql(settings, {"closed": closed}, closed_windows),
+            _pyarrow(settings, {"closed": closed}, CLOSED_WINDOWS),
+        ),
+        "comparison": (
+            *_sql(settings, {"sales": analysis, "closed": closed}, COMPARISON),
+            _pyarrow(settings, {"sales": analysis, "closed": closed}, COMPARISON_OF_TABLES),
+        ),
+        "quarantine": (
+            _pyspark({"quarantine": quarantined}, reasons.format(exploded)),
+            *_duckdb(settings, {"quarantine": quarantined}, reasons.format(unnested)),
+            _pyarrow(settings, {"quarantine": settings.quarantine_path}, REASONS),
+        ),
+        "stream": (Snippet("PySpark", "pyspark", _json(f"{settings.stream_path}/status.json")),),
+        "jobs": (Snippet("Python", "python3 on the dashboard's host", _runs(settings.report_path)),),
     }
     if settings.kafka_bootstrap_servers:
-        found["windows"] = (Snippet("PySpark", _windows(settings)),)
+        found["windows"] = (Snippet("PySpark", "pyspark", _windows(settings)),)
     return found
+
+
+CLOSED_WINDOWS = """\
+sums = closed.group_by("window_start").aggregate([("orders", "sum"), ("revenue", "sum")])
+rows = sums.sort_by([("window_start", "descending")])"""
+
+REASONS = """\
+reasons = pa.table({"reason": pc.list_flatten(quarantine["reasons"])})
+rows = reasons.group_by("reason").aggregate([([], "count_all")]).rename_columns(["reason", "records"])"""
+
+COMPARISON_OF_TABLES = """\
+hours = closed.filter(pc.equal(pc.minute(closed["window_start"]), 0))
+hours = hours.append_column("day", pc.cast(hours["window_start"], pa.date32()))
+batch, stream = (
+    table.group_by([day, "product"]).aggregate([("revenue", "sum")]).rename_columns(["day", "product", name])
+    for name, table, day in (("batch", sales, "order_date"), ("stream", hours, "day"))
+)
+days = batch.join(stream, ["day", "product"], join_type="full outer")
+for name in ("batch", "stream"):
+    money = pc.fill_null(pc.cast(days[name], pa.decimal128(30, 2)), Decimal(0))
+    days = days.drop_columns(name).append_column(name, money)
+
+rows = days.append_column("difference", pc.subtract(days["batch"], days["stream"]))"""
 
 
 COMPARISON = """\
@@ -66,15 +116,14 @@ SELECT day, product, coalesce(batch, 0) AS batch, coalesce(stream, 0) AS stream,
 FROM batched FULL OUTER JOIN streamed USING (day, product) ORDER BY day DESC, abs(difference) DESC"""
 
 
-def _both(settings: Settings, tables: Mapping[str, str], query: str) -> tuple[Snippet, ...]:
-    return Snippet("PySpark", _pyspark(tables, query)), *_duckdb(settings, tables, query)
+def _sql(settings: Settings, tables: Mapping[str, str], query: str) -> tuple[Snippet, ...]:
+    return _pyspark(tables, query), *_duckdb(settings, tables, query)
 
 
-def _pyspark(tables: Mapping[str, str], query: str) -> str:
+def _pyspark(tables: Mapping[str, str], query: str) -> Snippet:
     views = [f'spark.read.parquet("{path}").createOrReplaceTempView("{name}")' for name, path in tables.items()]
-    return "\n".join(
-        ['spark.conf.set("spark.sql.session.timeZone", "UTC")', *views, f'rows = spark.sql("""\n{query}""")']
-    )
+    code = ['spark.conf.set("spark.sql.session.timeZone", "UTC")', *views, f'rows = spark.sql("""\n{query}""")']
+    return Snippet("PySpark", "pyspark", "\n".join(code))
 
 
 def _duckdb(settings: Settings, tables: Mapping[str, str], query: str) -> tuple[Snippet, ...]:
@@ -87,7 +136,34 @@ def _duckdb(settings: Settings, tables: Mapping[str, str], query: str) -> tuple[
             files = f"{path}/order_date=*/*.parquet"
         views.append(f"""duckdb.sql("CREATE OR REPLACE VIEW {name} AS FROM read_parquet('{files}')")""")
     code = ["import duckdb", """duckdb.sql("SET TimeZone = 'UTC'")""", *views, f'rows = duckdb.sql("""\n{query}""")']
-    return (Snippet("DuckDB", "\n".join(code)),)
+    return (Snippet("DuckDB", "python3 with the package duckdb", "\n".join(code)),)
+
+
+def _pyarrow(settings: Settings, tables: Mapping[str, str], code: str) -> Snippet:
+    imports = ["from decimal import Decimal", "import pyarrow as pa, pyarrow.compute as pc, pyarrow.dataset as ds"]
+    if settings.use_hdfs:
+        # The client's files are not given to pyarrow itself: see `sources.stores.HdfsStore`.
+        imports = ["import tempfile", *imports, "from hdfs_native.fsspec import HdfsFileSystem"]
+        read = """\
+    with tempfile.TemporaryDirectory() as folder:
+        HdfsFileSystem().get(f"{path}/", folder, recursive=True)
+        return ds.dataset(folder, partitioning=by_day).to_table()
+"""
+        configuration = os.environ.get("HADOOP_CONF_DIR", "/etc/hadoop")
+        where = f"HADOOP_CONF_DIR={configuration} PYTHONPATH={PACKAGES} python3 on the dashboard's host"
+    else:
+        read = "    return ds.dataset(path, partitioning=by_day).to_table()\n"
+        where = "python3 with the package pyarrow"
+    by_day = 'by_day = ds.partitioning(pa.schema([("order_date", pa.date32())]), flavor="hive")'
+    tables_read = (f'{name} = read("{path}")' for name, path in tables.items())
+    return Snippet("pyarrow", where, "\n".join([*imports, by_day, "def read(path):", read, *tables_read, code]))
+
+
+def _sums(keys: list[str], order: str = "revenue_sum") -> str:
+    quoted = ", ".join(f'"{key}"' for key in keys)
+    return f"""\
+sums = sales.group_by([{quoted}]).aggregate([("orders", "sum"), ("quantity", "sum"), ("revenue", "sum")])
+rows = sums.sort_by([("{order}", "descending")])"""
 
 
 def _json(path: str) -> str:

@@ -102,6 +102,19 @@ REPORT: dict[str, Any] = {
     "publication": 3,
     "result": "published",
     "message": "",
+    "headers": {
+        "kasse/juni.csv": {
+            "lacks": "a date and an amount (or quantity and unit price)",
+            "columns": [
+                {"name": "Bon", "means": ""},
+                {"name": "<b>Datum</b>", "means": ""},
+                {"name": "item", "means": "product"},
+                {"name": "quantity", "means": "quantity"},
+            ],
+            "others": 2,
+        },
+        "torn.csv.gz": {"lacks": "all: it cannot be read to its end", "columns": [], "others": 0},
+    },
 }
 
 
@@ -248,6 +261,8 @@ def status_at(now: datetime, **changed: object) -> dict[str, Any]:
         "seconds": 1.2,
         "trigger_seconds": 5.0,
         "backlog": 25,
+        "position": {"0": 30_000, "1": 30_000, "2": 30_000},
+        "repeated_by_day": {"2025-03-01": 7, "2025-03-02": 3},
         "events": 90_000,
         "counted": 84_000,
         "repeated": 3_000,

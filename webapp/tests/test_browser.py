@@ -199,6 +199,10 @@ def test_the_quarantine_says_how_many_why_and_shows_examples(server: str, browse
     expect(panel.locator(".lead")).to_have_text("5 records: 3 found by the batch, 2 by streaming.")
     expect(panel.locator("tbody tr").first).to_have_text("negative amountbatch2")
     expect(panel.locator("#examples li")).to_have_count(5)
+    (header, torn) = panel.locator("#headers-table tbody tr").all()
+    expect(header.locator("td").nth(1)).to_have_text("item as product, quantity")
+    expect(header.locator("td").nth(2)).to_have_text("Bon, <b>Datum</b>, 2 more")
+    expect(torn).to_contain_text("it cannot be read to its end")
     # Raw text comes from anyone: it must never become part of the page.
     expect(panel.get_by_text("<img src=x onerror=alert(1)>", exact=True)).to_be_visible()
     panel.locator("[name=reason]").select_option("late")

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,11 +13,12 @@ from flask.testing import FlaskClient
 from retail_webapp import records
 from retail_webapp.filters import Filters
 from retail_webapp.sources import quarantine as module
+from retail_webapp.sources.jobs import Header
 from retail_webapp.sources.quarantine import QuarantineSource
 from retail_webapp.sources.report import State
 from retail_webapp.sources.stores import LocalStore
 
-from .samples import NOON, of_batch, write_quarantine
+from .samples import NOON, REPORT, of_batch, write_quarantine
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -154,7 +156,7 @@ def test_huge_records_are_counted_but_not_kept_whole(
     found = source.snapshot()
     assert found is not None
     assert set(found.records["raw"].to_pylist()) == {None, "x" * 4_000}
-    shown = {example["raw"] for example in records.quarantine(found, Filters())["examples"]}
+    shown = {example["raw"] for example in records.quarantine(found, {}, Filters())["examples"]}
     assert shown == {None, "x" * 400 + "…"}
 
 
@@ -189,6 +191,27 @@ def test_records_are_found_by_reason_file_and_run_and_can_be_downloaded(
     rows = list(csv.DictReader(io.StringIO(client.get(f"/api/quarantine.csv?{query}").text)))
     assert sorted(row["raw"] for row in rows) == raws
     assert all(row["reasons"] == "no_date+unreadable_amount" for row in rows if row["raw"] == "c")
+
+
+def test_files_whose_header_does_not_do_are_listed_with_their_names(client: FlaskClient, home: Path) -> None:
+    home.with_name("last_run.json").write_text(json.dumps(REPORT))
+    answer = client.get("/api/quarantine").get_json()
+    assert [(header["file"], header["lacks"]) for header in answer["headers"]] == [
+        ("kasse/juni.csv", "a date and an amount (or quantity and unit price)"),
+        ("torn.csv.gz", "all: it cannot be read to its end"),
+    ]
+    assert answer["headers"][0]["columns"][2] == {"name": "item", "means": "product"}
+    assert [header["file"] for header in client.get("/api/quarantine?file=juni.csv").get_json()["headers"]] == [
+        "kasse/juni.csv"
+    ]
+    assert client.get("/api/quarantine?job=streaming").get_json()["headers"] == []
+    assert "headers" not in client.get("/api/jobs").get_json()["last_batch"]
+
+
+def test_of_many_such_files_the_first_are_listed_and_the_others_counted() -> None:
+    headers = {f"{number:03d}.csv": Header(lacks="a date") for number in range(records.MOST_HEADERS + 3)}
+    answer = records.quarantine(None, headers, Filters())
+    assert (len(answer["headers"]), answer["other_headers"]) == (records.MOST_HEADERS, 3)
 
 
 def test_a_damaged_file_keeps_what_was_known(source: QuarantineSource, write: Write) -> None:

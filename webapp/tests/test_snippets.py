@@ -1,12 +1,16 @@
 """What the page offers to compute oneself gives what the page shows."""
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
 from flask.testing import FlaskClient
@@ -14,6 +18,7 @@ from pyspark.sql import SparkSession
 from retail_webapp.settings import Settings
 from retail_webapp.snippets import Snippet, snippets_of
 
+from tools.hdfs_daemons import archive, running_hdfs
 from tools.kafka_broker import create_topic, running, spark_kafka_jars
 
 from .samples import write_everything
@@ -44,7 +49,17 @@ def run(snippet: Snippet, spark: SparkSession | None = None) -> list[dict[str, A
         return [row.asDict() for row in rows.collect()]
     if snippet.tool == "DuckDB":
         return list(rows.to_arrow_table().to_pylist())
+    if snippet.tool == "pyarrow":
+        return without_suffix(rows)
     return list(rows)
+
+
+def without_suffix(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows by the names of the columns that were summed up."""
+    rows: list[dict[str, Any]] = table.rename_columns(
+        [name.removesuffix("_sum") for name in table.column_names]
+    ).to_pylist()
+    return rows
 
 
 def text(value: object) -> str:
@@ -84,7 +99,10 @@ def offered(settings: Settings, panel: str, tool: str) -> Snippet:
 
 @pytest.mark.parametrize(
     ("panel", "tool"),
-    [*((panel, tool) for panel in PANELS if panel != "jobs" for tool in ("PySpark", "DuckDB")), ("jobs", "Python")],
+    [
+        *((panel, tool) for panel in PANELS if panel != "jobs" for tool in ("PySpark", "DuckDB", "pyarrow")),
+        ("jobs", "Python"),
+    ],
 )
 def test_the_lines_of_a_panel_give_its_numbers(
     client: FlaskClient, settings: Settings, spark: SparkSession, panel: str, tool: str
@@ -95,7 +113,7 @@ def test_the_lines_of_a_panel_give_its_numbers(
     assert sorted(rows_of(run(offered(settings, panel, tool), spark), *names)) == sorted(shown)
 
 
-@pytest.mark.parametrize("tool", ["PySpark", "DuckDB"])
+@pytest.mark.parametrize("tool", ["PySpark", "DuckDB", "pyarrow"])
 def test_the_lines_that_compare_a_day_give_its_differences(
     client: FlaskClient, settings: Settings, spark: SparkSession, tool: str
 ) -> None:
@@ -127,8 +145,54 @@ def test_the_lines_of_the_live_windows_give_their_newest_values(spark: SparkSess
     assert rows == [("2025-03-01T12:00:00Z", "2", "2.3")]
 
 
+@pytest.mark.skipif(archive() is None, reason="no archive of Hadoop: make artefacts")
+def test_the_lines_for_pyarrow_give_the_numbers_from_hdfs_when_they_are_typed_into_python(
+    client: FlaskClient, folder: Path, tmp_path: Path
+) -> None:
+    typed = []
+    for panel, snippets in snippets_of(Settings(use_hdfs=True)).items():
+        for snippet in snippets:
+            if snippet.tool == "pyarrow":
+                typed += [snippet.code, f"import json; print(json.dumps(['{panel}', rows.to_pylist()], default=str))\n"]
+    home = tmp_path / "hdfs"
+    home.mkdir()
+    with running_hdfs(home) as hdfs:
+        for name in ("analysis_parquet", "stores_parquet", "streaming_product_revenue", "quarantine"):
+            for path in folder.with_name(name).rglob("[!.]*.parquet"):
+                if ".snapshot" not in path.parts:
+                    at = "/data" if name == "quarantine" else "/data/output"
+                    hdfs.put(f"{at}/{path.relative_to(folder.parent)}", path.read_bytes())
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HADOOP_CONF_DIR": str(hdfs.configuration),
+            "HADOOP_USER_NAME": "somebody",
+        }
+        done = subprocess.run(
+            [sys.executable, "-i"], input="\n".join(typed), capture_output=True, text=True, env=environment, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    computed = dict(json.loads(line) for line in done.stdout.splitlines())
+    assert computed.keys() == {*PANELS, "comparison"} - {"jobs"}, done.stderr
+    for panel, (part, names) in PANELS.items():
+        if panel != "jobs":
+            shown = plain(client.get(f"/api/{panel}").get_json()[part], *names)
+            assert sorted(rows_of(typed_again(computed[panel]), *names)) == sorted(shown)
+    differences = {(row["product"], row["difference"]) for row in computed["comparison"]}
+    shown_rows = client.get("/api/comparison").get_json()["rows"]
+    assert {(row["product"], row["difference"]) for row in shown_rows} <= differences
+
+
+def typed_again(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that were printed as JSON, with the types that their columns have."""
+    types: dict[str, Callable[[str], object]] = {
+        "quantity": Decimal, "revenue": Decimal, "window_start": datetime.fromisoformat
+    }  # fmt: skip
+    named = [{name.removesuffix("_sum"): value for name, value in row.items()} for row in rows]
+    return [{name: types.get(name, str)(value) for name, value in row.items()} for row in named]
+
+
 def test_on_a_cluster_they_read_from_hdfs_with_spark() -> None:
     found = snippets_of(Settings(use_hdfs=True, kafka_bootstrap_servers="worker1:9092"))
-    assert {snippet.tool for snippets in found.values() for snippet in snippets} == {"PySpark", "Python"}
+    assert {snippet.tool for snippets in found.values() for snippet in snippets} == {"PySpark", "pyarrow", "Python"}
     assert 'parquet("/data/output/analysis_parquet")' in found["products"][0].code
     assert "worker1:9092" in found["windows"][0].code

@@ -11,12 +11,24 @@ from flask.testing import FlaskClient
 from retail_webapp import comparison
 from retail_webapp.filters import Filters
 from retail_webapp.settings import Settings
+from retail_webapp.sources.batch import BatchSource
 from retail_webapp.sources.dataset import SCHEMA
 from retail_webapp.sources.stores import LocalStore
 from retail_webapp.sources.stream import CLOSED_DAYS, CLOSED_NAME, ClosedSource, StreamStatus
+from retail_webapp.sources.unread import Unread, sum_by_day
 from retail_webapp.sources.windows import Window
 
-from .samples import CLOSED_WINDOWS, DAY_2, MILK, MORNING, status_at, write_closed, write_everything
+from .samples import (
+    CLOSED_WINDOWS,
+    DAY_2,
+    MILK,
+    MORNING,
+    Publisher,
+    publish_month,
+    status_at,
+    write_closed,
+    write_everything,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -116,6 +128,9 @@ def test_a_day_of_both_is_compared_with_what_makes_the_difference(client: FlaskC
     late = answer["reasons"][0]
     assert (late["reason"], late["of_day"], late["records"], late["revenue"]) == ("late", True, 2, "2.20")
     assert {row["reason"] for row in answer["reasons"][1:]} == {"not_yet_read", "repeated", "quarantined"}
+    repeated = next(row for row in answer["reasons"] if row["reason"] == "repeated")
+    assert (repeated["by"], repeated["of_day"], repeated["records"]) == ("streaming", True, 3)
+    assert (answer["totals"]["explained"], answer["totals"]["left"]) == ("2.20", "0.80")
 
 
 @pytest.mark.usefixtures("home")
@@ -139,7 +154,7 @@ def test_windows_that_are_not_closed_yet_stand_beside_those_that_are(folder: Pat
     hour = timedelta(hours=1)
     # The first is closed, and still in the topic.
     live = (window(MORNING, "1.10"), window(MORNING + hour, "2.00"), window(MORNING + hour / 4, "9.00"))
-    known = comparison.Day(SCHEMA.empty_table(), found.table, live, None, None, None)
+    known = comparison.Day(SCHEMA.empty_table(), found.table, live, None, None, None, None)
     answer = comparison.comparison(known, Filters())
     row = next(row for row in answer["rows"] if row["product"] == MILK)
     assert (row["closed"], row["open"], row["stream_orders"]) == ("1.10", "2.00", 2)
@@ -147,6 +162,28 @@ def test_windows_that_are_not_closed_yet_stand_beside_those_that_are(folder: Pat
     assert [reason["reason"] for reason in answer["reasons"]] == ["still_open"]
 
 
+@pytest.mark.parametrize(("whole", "in_all"), [(True, []), (False, [25])])
+def test_events_that_are_not_read_yet_count_for_their_own_day(batch: Publisher, whole: bool, in_all: list[int]) -> None:
+    publish_month(batch)
+    source = BatchSource(
+        lambda: LocalStore(batch.folder), "batch", interval=60, product="HDFS", how_to_fill="make batch"
+    )
+    source.refresh()
+    snapshot = source.snapshot()
+    assert snapshot is not None
+    status = StreamStatus.model_validate(status_at(NOW, repeated_by_day={}))
+    event = json.dumps({"event_time": f"{DAY_2}T09:00:00Z", "quantity": "3", "unit_price": "2.333"})
+    elsewhere = json.dumps({"event_time": "2025-03-03T09:00:00Z", "amount": "5.00"})
+    unread = Unread(sum_by_day([event, elsewhere, "no JSON", None, '{"event_time": "someday"}']), whole)
+    live = (window(MORNING, "1.10"),)
+    known = comparison.Day(snapshot.table, None, live, status, None, unread, None)
+    answer = comparison.comparison(known, Filters(day=DAY_2))
+    told = [row for row in answer["reasons"] if row["reason"] == "not_yet_read"]
+    assert [(row["records"], row["revenue"]) for row in told if row["of_day"]] == [(1, "7.00")]
+    assert [row["records"] for row in told if not row["of_day"]] == in_all
+    assert (answer["totals"]["difference"], answer["totals"]["left"]) == ("7.00", "0.00")
+
+
 def test_without_any_day_there_is_nothing_to_compare() -> None:
-    known = comparison.Day(SCHEMA.empty_table(), None, (), None, None, None)
+    known = comparison.Day(SCHEMA.empty_table(), None, (), None, None, None, None)
     assert comparison.comparison(known, Filters())["rows"] == []

@@ -126,6 +126,7 @@ def compare() -> Response:
     live, live_report = all_of_them.live.current()
     status, stream_report = all_of_them.stream.current()
     quarantined, quarantine_report = all_of_them.quarantine.current()
+    unread, unread_report = all_of_them.unread.current()
     jobs, jobs_report = all_of_them.jobs.current()
 
     def make() -> answers.Answer:
@@ -135,6 +136,7 @@ def compare() -> Response:
             live=live.windows,
             status=status,
             quarantine=quarantined,
+            unread=unread,
             last_run=jobs.last_run if jobs else None,
         )
         return comparison.comparison(known, filters)
@@ -145,7 +147,8 @@ def compare() -> Response:
         max(filter(None, (batch.computed_at, report.computed_at)), default=None),
         " ".join(one.notice for one in (batch, report) if one.stale and one.notice) or None,
     )
-    return _respond(make, both, batch, report, live_report, stream_report, quarantine_report, jobs_report)
+    others = (batch, report, live_report, stream_report, quarantine_report, unread_report, jobs_report)
+    return _respond(make, both, *others)
 
 
 @bp.get("/api/quarantine")
@@ -153,7 +156,9 @@ def quarantine() -> Response:
     """The records that could not be used."""
     filters = parse_filters(request.args, QUARANTINE_PARAMETERS)
     found, report = sources().quarantine.current()
-    return _respond(lambda: records.quarantine(found, filters), report)
+    jobs, jobs_report = sources().jobs.current()
+    headers = jobs.last_run.headers if jobs and jobs.last_run else {}
+    return _respond(lambda: records.quarantine(found, headers, filters), report, jobs_report)
 
 
 @bp.get("/api/jobs")

@@ -1,6 +1,6 @@
 """Sources of data: each keeps its last good data, and says how old that is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from retail_webapp.sources.polled import How
 from retail_webapp.sources.quarantine import QuarantineSource
 from retail_webapp.sources.stores import Store, open_store
 from retail_webapp.sources.stream import ClosedSource, StreamSource
+from retail_webapp.sources.unread import UnreadSource
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Sources:
     live: LiveSource
     stream: StreamSource
     closed: ClosedSource
+    unread: UnreadSource
     quarantine: QuarantineSource
     jobs: JobsSource
 
@@ -49,17 +51,25 @@ def make_sources(settings: Settings) -> Sources:
     }
     slow: How = {**batch, "interval": settings.slow_refresh_seconds}
     stream: How = {**batch, "how_to_fill": f"No stream has run yet: {no_stream}"}
+    unread: How = {**slow, "product": "Kafka", "how_to_fill": stream["how_to_fill"]}
     closed: How = {**slow, "how_to_fill": "No window is closed yet; one is when the watermark has passed its end."}
 
     def store(path: str) -> Callable[[], Store]:
         return lambda: open_store(path, use_hdfs=settings.use_hdfs)
 
+    status = StreamSource(store(settings.stream_path), settings.stream_path, settings.quiet_seconds, **stream)
+
+    def position() -> Mapping[int, int] | None:
+        found = status.snapshot()
+        return found.position if found else None
+
     return Sources(
         batch=BatchSource(store(settings.analysis_path), settings.analysis_path, **batch),
         stores=BatchSource(store(settings.stores_path), settings.stores_path, STORE_COLUMNS, **batch),
         live=LiveSource(settings),
-        stream=StreamSource(store(settings.stream_path), settings.stream_path, settings.quiet_seconds, **stream),
+        stream=status,
         closed=ClosedSource(store(settings.closed_path), settings.closed_path, **closed),
+        unread=UnreadSource(settings, position, **unread),
         quarantine=QuarantineSource(store(settings.quarantine_path), settings.quarantine_path, **slow),
         jobs=JobsSource(Path(settings.report_path), interval=slow["interval"], how_to_fill=slow["how_to_fill"]),
     )

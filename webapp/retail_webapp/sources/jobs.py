@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +45,29 @@ class Run(BaseModel):
     message: str = ""
 
 
+class Column(BaseModel):
+    """A name of a header."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    means: str = ""
+    """The canonical column that the batch took it for; empty when it knows none of that name."""
+
+
+class Header(BaseModel):
+    """The header of a file of which the batch could use no row."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lacks: str
+    """What would make the file usable, in words."""
+
+    columns: tuple[Column, ...] = ()
+    others: int = 0
+    """How many names follow those."""
+
+
 class LastRun(Run):
     """Report of the last batch run, which says more than its line."""
 
@@ -52,6 +76,8 @@ class LastRun(Run):
     corrected: int = 0
     dates_published: tuple[str, ...] = Field(default=())
     publication: int = 0
+    headers: Mapping[str, Header] = MappingProxyType({})
+    """By path below the input folder, of files of which no row can be used for their header."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,12 @@ class StreamStatus(BaseModel):
     backlog: int | None = None
     """Events in the topic that have not been read."""
 
+    position: Mapping[int, int] | None = None
+    """The next offset that it reads, by partition."""
+
+    repeated_by_day: Mapping[date, int] = MappingProxyType({})
+    """Repeated events since the beginning, by the day that they tell."""
+
     events: int
     counted: int
     repeated: int

@@ -166,7 +166,7 @@ function show(name, answer) {
   const panel = document.getElementById(name);
   const part = (which) => panel.querySelector(`[data-part=${which}]`);
   // Filters of the panel itself stay, or nobody could take them back.
-  const empty = answer.rows.length === 0 && !(name === "quarantine" && answer.totals?.records);
+  const empty = answer.rows.length === 0 && !(name === "quarantine" && (answer.totals?.records || answer.headers.length));
   part("content").hidden = empty;
   part("empty").hidden = !empty;
   part("empty").textContent = empty ? emptyText(name, answer) : "";

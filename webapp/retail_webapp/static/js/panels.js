@@ -167,22 +167,33 @@ export function closed(panel, { rows }) {
 
 const REASONS = {
   still_open: () => "Windows of this day are open: more may fall into them.",
-  not_yet_read: (row) => `${integer(row.records)} events in the topic are not read yet.`,
-  repeated: (row) => `${integer(row.records)} ${row.by === "batch" ? "rows, by the last run," : "events, since the job started,"} came again and count once.`,
+  not_yet_read: (row) => (row.of_day
+    ? `${events(row)} of this day, together ${money(row.revenue)}, are in the topic and not read yet.`
+    : `${events(row)} in the topic are not read yet, of whichever day.`),
+  repeated: (row) => (row.of_day
+    ? `${events(row)} of this day came again and count once.`
+    : `${integer(row.records)} rows, by the last run, came again and count once.`),
   corrected: (row) => `${integer(row.records)} orders of the last run replace what an earlier file said.`,
   quarantined: (row) => `${integer(row.records)} rows of the last run went to the quarantine.`,
 };
 
+const events = (row) => `${integer(row.records)} ${row.records === 1 ? "event" : "events"}`;
+
 function because(row) {
-  if (!row.of_day || row.reason === "still_open") return REASONS[row.reason](row);
-  return `${integer(row.records)} events of this day, together ${money(row.revenue)}, went to the quarantine: ${words(row.reason)}.`;
+  const known = REASONS[row.reason];
+  if (known) return known(row);
+  const both = row.explains ? "" : "; the batch does not count such sales either";
+  return `${events(row)} of this day, together ${money(row.revenue)}, went to the quarantine: ${words(row.reason)}${both}.`;
 }
 
-function verdict(difference) {
+function verdict({ difference, explained, left }) {
   if (difference === "0.00") return "Batch and stream agree on this day, to the cent.";
-  return difference.startsWith("-")
-    ? `The stream has ${money(difference.slice(1))} more than the batch.`
-    : `The batch has ${money(difference)} more than the stream.`;
+  const more = difference.startsWith("-")
+    ? `The stream has ${money(difference.slice(1))} more than the batch`
+    : `The batch has ${money(difference)} more than the stream`;
+  if (left === "0.00") return `${more}, and all of it is explained below.`;
+  if (explained === "0.00") return `${more}: sales that no event has brought, or that one of them counts otherwise.`;
+  return `${more}. Late events and those not read yet make ${money(explained)}; ${money(left)} are left, of sales that no event has brought, or that one of them counts otherwise.`;
 }
 
 /** One day as batch and stream count it. */
@@ -202,14 +213,15 @@ export function comparison(panel, { rows, day: shown, days, totals, reasons, les
     total: ["Total", integer(totals.batch_orders), integer(totals.stream_orders),
       ...["batch", "closed", "open", "difference"].map((name) => money(totals[name]))],
   });
-  panel.querySelector("[data-part=lesson]").textContent = lesson ?? verdict(totals.difference);
+  panel.querySelector("[data-part=lesson]").textContent = lesson ?? verdict(totals);
   panel.querySelector("#reasons").replaceChildren(...reasons.map((row) => element("li", {
     text: `${row.by === "batch" ? "Batch" : "Stream"}: ${because(row)}`,
   })));
 }
 
 /** Why records could not be used, and what they look like. */
-export function quarantine(panel, { rows, examples, totals, choices }) {
+export function quarantine(panel, answer) {
+  const { rows, examples, totals, choices } = answer;
   const { records, batch, streaming, read, matching, unread_files: unread } = totals;
   const count = (number) => `${integer(number)} ${number === 1 ? "record" : "records"}`;
   let lead = `${count(records)}: ${integer(batch)} found by the batch, ${integer(streaming)} by streaming.`;
@@ -233,6 +245,7 @@ export function quarantine(panel, { rows, examples, totals, choices }) {
     { text: (row) => row.job },
     { text: (row) => integer(row.records), numeric: true, bar: (row) => row.records / most },
   ], rows);
+  headers(panel.querySelector("#headers"), answer);
   panel.querySelector("#examples").replaceChildren(...examples.map((example) => element("li", {
     children: [
       element("p", {
@@ -247,6 +260,24 @@ export function quarantine(panel, { rows, examples, totals, choices }) {
       }),
     ],
   })));
+}
+
+/** Files whose header does not do: which of its names are known, and which are not. */
+function headers(part, { headers: files, other_headers: others }) {
+  part.hidden = files.length === 0;
+  const known = ({ columns }) => columns.filter(({ means }) => means);
+  const unknown = ({ columns, others: more }) => [
+    ...columns.filter(({ means }) => !means).map(({ name }) => name || "(blank)"),
+    ...(more > 0 ? [`${integer(more)} more`] : []),
+  ];
+  fillTable(part.querySelector("table"), [
+    { text: (file) => file.file, wide: true },
+    { text: (file) => file.lacks, wide: true },
+    { text: (file) => known(file).map(({ name, means }) => (name === means ? name : `${name} as ${means}`)).join(", ") || "nothing", wide: true },
+    { text: (file) => unknown(file).join(", ") || "nothing", wide: true },
+  ], files);
+  const more = others > 0 ? `${integer(others)} further ${others === 1 ? "file" : "files"} are like that. ` : "";
+  part.querySelector("[data-part=headers]").textContent = `${more}make input proposes a dataset.toml that names the columns; the next run reads the files again.`;
 }
 
 const words = (reason) => reason.replaceAll("_", " ");

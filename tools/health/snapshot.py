@@ -41,7 +41,7 @@ class UnitState:
     Attributes:
         active: Whether it is up and has finished starting.
         state: In a few words, for instance `failed (exit-code 1)`.
-        coming: Whether it is just starting, or will by itself.
+        coming: Whether it is on its way from one state to another, as when it is starting.
         age: Seconds since its main process started; None when there is none.
     """
 
@@ -341,7 +341,7 @@ def _units(cluster: Cluster, host: Host) -> Mapping[str, UnitState] | Silent:
 def unit_state(unit: Unit) -> UnitState:
     """What the rules ask of a unit that a host has described."""
     age = unit.seconds_since("ExecMainStartTimestamp") if unit["ActiveState"] in ("active", "activating") else None
-    coming = unit["ActiveState"] in ("activating", "reloading")
+    coming = unit["ActiveState"] in ("activating", "reloading", "deactivating")
     return UnitState(active=unit.runs, state=unit.state, coming=coming, age=age)
 
 

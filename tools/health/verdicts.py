@@ -106,7 +106,7 @@ def doubt_about(snapshot: Snapshot, host: str, unit: str, daemon: str) -> Doubt 
     if state.active:
         return None
     if state.coming:
-        return Doubt(Verdict.WAIT, f"{host}'s {daemon} is starting ({state.state}).", AGAIN)
+        return Doubt(Verdict.WAIT, f"{host}'s {daemon} is {state.state}.", AGAIN)
     start = f"Start it: `make ssh HOST={host}`, then `sudo systemctl start {unit}`."
     return Doubt(Verdict.NO, f"{host}'s {daemon} does not run ({state.state}).", start)
 

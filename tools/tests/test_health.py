@@ -355,9 +355,14 @@ def test_a_datanode_is_removed_only_when_enough_remain_with_room_and_the_copies(
 
 def test_the_only_namenode_may_restart_unless_it_would_stay_in_safe_mode() -> None:
     assert can_stop(WHOLE, "master1", units={"hdfs-namenode"}).verdict is Verdict.BUT
-    stuck = can_stop(with_hdfs(missing=3), "master1", units={"hdfs-namenode"})
+    both = with_unit(with_unit(WHOLE, "worker1", "hdfs-datanode", DOWN), "worker2", "hdfs-datanode", DOWN)
+    stuck = can_stop(both, "master1", units={"hdfs-namenode"})
     assert stuck.verdict is Verdict.NO
-    assert "3 blocks of 30 have no DataNode" in texts(stuck)
+    assert "30 blocks of 30 on no DataNode that answers" in texts(stuck)
+    starting = with_unit(both, "worker1", "hdfs-datanode", STARTING)
+    assert can_stop(starting, "master1", units={"hdfs-namenode"}).verdict is Verdict.WAIT
+    lost = with_hdfs(placements=(SPREAD, Placement(frozenset(), 2, blocks=3, example="/data/lost")))
+    assert "fsck / -list-corruptfileblocks" in texts(can_stop(lost, "master1", units={"hdfs-namenode"}))
     assert can_stop(WHOLE, "master1", Purpose.REMOVE, {"hdfs-namenode"}).verdict is Verdict.NO
 
 

@@ -35,18 +35,7 @@ def namenode(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason
         if may_run(snapshot, host, "hdfs-namenode"):
             yield silence("safe mode", "HDFS", hdfs or Silent("no host"))
         return
-    if hdfs.blocks and hdfs.missing > hdfs.blocks * (1 - REPORTED):
-        yield Reason(
-            Verdict.NO,
-            "safe mode",
-            "NameNode",
-            f"{count(hdfs.missing, 'block')} of {hdfs.blocks:,} {'has' if hdfs.missing == 1 else 'have'} no DataNode; "
-            f"a NameNode that starts stays in safe mode while more than {1 - REPORTED:.1%} are away.",
-            "Bring the DataNodes back that `make status` names; files that are lost: "
-            "`sudo -u hdfs hdfs fsck / -list-corruptfileblocks`.",
-            hdfs.missing,
-            hdfs.blocks * (1 - REPORTED),
-        )
+    yield from _safe_mode(snapshot, hdfs)
     yield Reason(
         Verdict.BUT,
         "NameNode",
@@ -55,6 +44,24 @@ def namenode(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason
         number=1,
         bound=2,
     )
+
+
+def _safe_mode(snapshot: Snapshot, hdfs: Hdfs) -> Iterator[Reason]:
+    """A NameNode that starts waits in safe mode for blocks that nobody has."""
+    doubts = {node.host: _doubt(snapshot, node) for node in hdfs.datanodes}
+    serving = {name for name, doubt in doubts.items() if doubt is None}
+    away, bound = hdfs.missing, hdfs.blocks * (1 - REPORTED)
+    if hdfs.placements is not None:
+        away = sum(row.blocks for row in hdfs.placements if not row.open and not row.holders & serving)
+    if away <= bound:
+        return
+    step = "`sudo -u hdfs hdfs fsck / -list-corruptfileblocks` names the files: bring their disks back, or delete them."
+    doubt = _best(doubts) or Doubt(Verdict.NO, "", step)
+    text = (
+        f"{count(away, 'block')} of {hdfs.blocks:,} on no DataNode that answers; a NameNode that starts stays in safe "
+        f"mode while more than {1 - REPORTED:.1%} are away. {doubt.text}"
+    )
+    yield Reason(doubt.verdict, "safe mode", "NameNode", text.strip(), doubt.next_step, away, bound)
 
 
 def datanode(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:

@@ -32,6 +32,7 @@ TRANSACTIONS = pa.schema(
 """A clean row; `source` is the input file it came from, as Spark writes it."""
 
 SOLD = pa.schema([TRANSACTIONS.field(name) for name in ("order_date", "product", "order_id")])
+"""What of a row tells the orders of a product on a day."""
 
 
 def to_parquet(table: pa.Table) -> bytes:

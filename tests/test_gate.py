@@ -207,10 +207,10 @@ def test_the_only_master_and_the_edge_host_name_what_they_interrupt(cluster: Clu
     wait_for("the stream runs", lambda: "retail-streaming" in applications(cluster))
     assert "retail-streaming" in reason(gate(cluster, "master1"), "applications")["text"]
     assert "the stream pauses" in reason(gate(cluster, "edge1"), "pipeline")["text"]
-    former = cluster.show("edge1", "retail-streaming", "InvocationID")
-    assert former
     cluster.ssh("master1", "sudo systemctl restart spark-master")
-    assert health(cluster, "settled", "master1", "spark-master", "--wait", "120").code == 0
+    done = health(cluster, "settled", "master1", "spark-master", "--wait", "120")
+    assert done.code == 0, done.output
+    cluster.ssh("edge1", "sudo systemctl restart retail-streaming")
     wait_for("the stream runs", lambda: "retail-streaming" in applications(cluster))
 
 

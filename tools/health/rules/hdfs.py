@@ -192,10 +192,11 @@ def namenode_settled(snapshot: Snapshot, host: str, before: Snapshot | None) -> 
     running = {name for name in snapshot.hosts_in("datanode") if may_run(snapshot, name, "hdfs-datanode")}
     live = {node.host for node in hdfs.datanodes if node.live}
     if absent := sorted(running - live):
-        text = f"{', '.join(absent)} of {count(len(running), 'DataNode')} not registered yet."
+        text = f"{', '.join(absent)} not registered with {host}'s NameNode, of {count(len(running), 'DataNode')}."
         yield not_yet("DataNodes", host, text, len(absent))
     if hdfs.stale_storages:
-        yield not_yet("reports", host, f"{count(hdfs.stale_storages, 'report')} of blocks due.", hdfs.stale_storages)
+        text = f"{host}'s NameNode waits for the blocks of {count(hdfs.stale_storages, 'disk')}."
+        yield not_yet("reports", host, text, hdfs.stale_storages)
     allowed = _before(before).missing
     if hdfs.missing > allowed:
         text = f"{count(hdfs.missing, 'block')} of {hdfs.blocks:,} without a DataNode; before it were {allowed}."

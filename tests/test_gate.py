@@ -50,13 +50,6 @@ def may_stop(cluster: Cluster, host: str) -> dict[str, Any]:
     return answer
 
 
-def start(cluster: Cluster, host: str, *units: str) -> None:
-    """Start units of a host and wait until they have settled."""
-    cluster.ssh(host, f"sudo systemctl start {' '.join(units)}")
-    done = health(cluster, "settled", host, *units, "--wait", "180")
-    assert done.code == 0, done.output
-
-
 @contextmanager
 def stopped(cluster: Cluster, *daemons: tuple[str, str]) -> Iterator[None]:
     """Daemons (host, unit) are stopped; at the end they run and have settled."""
@@ -66,7 +59,10 @@ def stopped(cluster: Cluster, *daemons: tuple[str, str]) -> Iterator[None]:
         yield
     finally:
         for host, unit in daemons:
-            start(cluster, host, unit)
+            cluster.ssh(host, f"sudo systemctl start --no-block {unit}")
+        for host, unit in daemons:
+            done = health(cluster, "settled", host, unit, "--wait", "180")
+            assert done.code == 0, done.output
 
 
 @pytest.fixture(scope="module", autouse=True)

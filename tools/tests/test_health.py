@@ -509,6 +509,8 @@ def test_a_datanode_has_settled_when_it_was_heard_since_it_started_and_no_copy_l
     assert settled(young, "worker1", "hdfs-datanode").verdict is Verdict.YES
     nodes = (replace(HDFS.datanodes[0], last_contact=5), HDFS.datanodes[1])
     assert settled(with_hdfs(young, datanodes=nodes), "worker1", "hdfs-datanode").verdict is Verdict.WAIT
+    starting = with_hdfs(safe_mode="Safe mode is ON.", placements=None)  # it has no idea yet what lacks
+    assert settled(starting, "worker1", "hdfs-datanode").verdict is Verdict.WAIT
     lacking = with_hdfs(under_replicated=4, placements=None)
     assert settled(lacking, "worker1", "hdfs-datanode").verdict is Verdict.WAIT
     assert settled(lacking, "worker1", "hdfs-datanode", before=lacking).verdict is Verdict.YES

@@ -215,6 +215,9 @@ def datanode_settled(snapshot: Snapshot, host: str, before: Snapshot | None) -> 
     if node is None or not node.live or node.last_contact + 1 > min(age, SILENT_SECONDS):
         yield not_yet("DataNodes", host, f"the NameNode has not heard of {host}'s DataNode since it started.")
         return
+    if hdfs.safe_mode:
+        yield not_yet("safe mode", host, "the NameNode is in safe mode, and does not count copies yet.")
+        return
     absent = [other for other in hdfs.datanodes if other.host != host and _doubt(snapshot, other)]
     allowed = hdfs.under_replicated if absent and before is None else _before(before).under_replicated
     lacking = _lacking(hdfs)

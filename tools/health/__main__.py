@@ -130,8 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print("[" + ",\n".join(map(as_json, found)) + "]")
         else:
             for one in found:
-                text = " ".join(map(str, one.lacks)) or "settled."
-                _line(one.verdict, f"{one.unit} on {one.host}: {text}")
+                _line(one.verdict, " ".join(map(str, one.lacks)) or f"{one.unit} on {one.host} has settled.")
         sys.exit(max((one.verdict for one in found), key=lambda verdict: verdict.gravity).exit_code)
 
     run(command)

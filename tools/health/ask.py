@@ -220,7 +220,8 @@ def main() -> None:
     try:
         print(json.dumps(QUESTIONS[sys.argv[1]](*sys.argv[2:])))
     except Exception as error:  # whatever it is, the other side is to read a sentence, not a stack of calls
-        sys.exit(f"{type(error).__name__}: {error}")
+        name = f"{type(error).__name__}: "
+        sys.exit(name + str(error).removeprefix(name))
 
 
 if __name__ == "__main__":

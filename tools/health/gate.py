@@ -135,7 +135,7 @@ def settled(snapshot: Snapshot, host: str, unit: str, before: Snapshot | None = 
     if isinstance(state, Silent):
         return Settled(host, unit, (silence("unit", host, state),))
     if not state.active:
-        lack = not_yet("unit", host, f"{unit} is {state.state}.")
+        lack = not_yet("unit", host, f"{unit} on {host} is {state.state}.")
         if not state.coming:
             step = f"`make ssh HOST={host}`, then `journalctl -u {unit} -e` says why."
             lack = Reason(Verdict.NO, "unit", unit, f"{unit} on {host} does not run ({state.state}).", step)

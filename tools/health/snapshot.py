@@ -312,20 +312,20 @@ def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool
 
 def _first_answer(hosts: Sequence[Host], system: str, arguments: Sequence[str]) -> dict[str, Any] | Silent:
     """The answer of the first host that gives one; else what all of them said."""
-    silence = []
+    silence: dict[str, list[str]] = {}
     for host in hosts:
         words = [system, *(argument.format(host=host.name) for argument in arguments)]
         command = f"env PYTHONPATH=/opt/kafka-client python3 - {shlex.join(words)}"
         try:
             done = host.run(command, stdin=ASK, timeout=DEADLINE)
         except UnreachableError as error:
-            silence.append(f"{host.name}: {error}")
+            silence.setdefault(str(error), []).append(host.name)
             continue
         if done.code == 0:
             found: dict[str, Any] = json.loads(done.out)
             return found
-        silence.append(f"{host.name}: {done.last_words}")
-    return Silent("; ".join(silence))
+        silence.setdefault(done.last_words, []).append(host.name)
+    return Silent("; ".join(f"{', '.join(names)}: {said}" for said, names in silence.items()))
 
 
 def _units(cluster: Cluster, host: Host) -> Mapping[str, UnitState] | Silent:

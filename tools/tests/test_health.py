@@ -129,6 +129,24 @@ def test_a_host_that_did_not_answer_is_never_a_yes() -> None:
     assert answer.verdict is Verdict.UNKNOWN
 
 
+def test_one_host_with_everything_may_restart_and_names_what_stands_still_meanwhile() -> None:
+    groups = {"mini1": frozenset().union(*GROUPS.values())}
+    one = (1,)
+    mini = Snapshot(
+        groups,
+        units(groups),
+        Hdfs((DataNode("mini1"),), (Placement(frozenset({"mini1"}), 1, blocks=9),), replication=1, blocks=9),
+        Kafka((Broker(1, "mini1"),), (Partition("sales-0", 1, one, one, 1),), Quorum(1, (Voter(1, "mini1"),))),
+        replace(SPARK, workers=(Worker("mini1", cores=3, cores_used=2),)),
+    )
+    answer = can_stop(mini, "mini1")
+    assert answer.verdict is Verdict.BUT
+    assert {reason.subject for reason in answer.reasons} >= {"HDFS", "sales-0", "quorum", "Spark", "pipeline"}
+    removed = can_stop(mini, "mini1", Purpose.REMOVE)
+    assert removed.verdict is Verdict.NO
+    assert {reason.subject for reason in removed.reasons if reason.rule == "last"} == set(RULES) - {"spark_history"}
+
+
 def test_only_the_daemons_of_the_named_units_are_asked_about() -> None:
     assert can_stop(WHOLE, "master1", units={"kafka"}).verdict is Verdict.BUT
     assert can_stop(replace(WHOLE, hdfs=Silent("down")), "worker1", units={"kafka"}).verdict is Verdict.YES
@@ -485,6 +503,8 @@ def test_a_datanode_has_settled_when_it_was_heard_since_it_started_and_no_copy_l
     assert settled(young, "worker1", "hdfs-datanode").verdict is Verdict.YES
     nodes = (replace(HDFS.datanodes[0], last_contact=5), HDFS.datanodes[1])
     assert settled(with_hdfs(young, datanodes=nodes), "worker1", "hdfs-datanode").verdict is Verdict.WAIT
+    starting = with_hdfs(safe_mode="Safe mode is ON.", placements=None)  # it has no idea yet what lacks
+    assert settled(starting, "worker1", "hdfs-datanode").verdict is Verdict.WAIT
     lacking = with_hdfs(under_replicated=4, placements=None)
     assert settled(lacking, "worker1", "hdfs-datanode").verdict is Verdict.WAIT
     assert settled(lacking, "worker1", "hdfs-datanode", before=lacking).verdict is Verdict.YES

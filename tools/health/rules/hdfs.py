@@ -192,10 +192,11 @@ def namenode_settled(snapshot: Snapshot, host: str, before: Snapshot | None) -> 
     running = {name for name in snapshot.hosts_in("datanode") if may_run(snapshot, name, "hdfs-datanode")}
     live = {node.host for node in hdfs.datanodes if node.live}
     if absent := sorted(running - live):
-        text = f"{', '.join(absent)} of {count(len(running), 'DataNode')} not registered yet."
+        text = f"{', '.join(absent)} not registered with {host}'s NameNode, of {count(len(running), 'DataNode')}."
         yield not_yet("DataNodes", host, text, len(absent))
     if hdfs.stale_storages:
-        yield not_yet("reports", host, f"{count(hdfs.stale_storages, 'report')} of blocks due.", hdfs.stale_storages)
+        text = f"{host}'s NameNode waits for the blocks of {count(hdfs.stale_storages, 'disk')}."
+        yield not_yet("reports", host, text, hdfs.stale_storages)
     allowed = _before(before).missing
     if hdfs.missing > allowed:
         text = f"{count(hdfs.missing, 'block')} of {hdfs.blocks:,} without a DataNode; before it were {allowed}."
@@ -213,6 +214,9 @@ def datanode_settled(snapshot: Snapshot, host: str, before: Snapshot | None) -> 
     # The NameNode counts a DataNode that has ended as live for a minute: only what it heard since the start counts.
     if node is None or not node.live or node.last_contact + 1 > min(age, SILENT_SECONDS):
         yield not_yet("DataNodes", host, f"the NameNode has not heard of {host}'s DataNode since it started.")
+        return
+    if hdfs.safe_mode:
+        yield not_yet("safe mode", host, "the NameNode is in safe mode, and does not count copies yet.")
         return
     absent = [other for other in hdfs.datanodes if other.host != host and _doubt(snapshot, other)]
     allowed = hdfs.under_replicated if absent and before is None else _before(before).under_replicated

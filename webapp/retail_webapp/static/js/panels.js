@@ -182,7 +182,7 @@ const events = (row) => `${integer(row.records)} ${row.records === 1 ? "event" :
 function because(row) {
   const known = REASONS[row.reason];
   if (known) return known(row);
-  const both = row.explains ? "" : "; the batch does not count such sales either";
+  const both = row.explains || row.reason === "conflicting_duplicate" ? "" : "; the batch does not count such sales either";
   return `${events(row)} of this day, together ${money(row.revenue)}, went to the quarantine: ${words(row.reason)}${both}.`;
 }
 

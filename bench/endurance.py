@@ -49,20 +49,23 @@ class Look:
 
 @contextmanager
 def changed(host: Host, unit: str, lines: str) -> Iterator[None]:
-    """Let a unit run with other lines, until the block ends.
+    """Let a unit run with other lines, until the block ends; then it runs as before, or not.
 
     Raises:
         Problem: it does not start.
     """
     drop_in = f"/run/systemd/system/{unit}.service.d/endurance.conf"
-    restart = f"sudo systemctl daemon-reload && sudo systemctl restart {unit}"
+    reload = "sudo systemctl daemon-reload"
+    before = "restart" if host.run(f"systemctl is-active --quiet {unit}").code == 0 else "stop"
     try:
         put = f"sudo mkdir --parents {drop_in.rpartition('/')[0]} && sudo tee {drop_in}"
-        if (done := host.run(f"{put} && {restart}", stdin=f"[Service]\n{lines}\n")).code:
+        if (
+            done := host.run(f"{put} && {reload} && sudo systemctl restart {unit}", stdin=f"[Service]\n{lines}\n")
+        ).code:
             raise Problem(f"{unit} does not start on {host.name}: {done.last_words}")
         yield
     finally:
-        host.run(f"sudo rm --force {drop_in}; {restart}")
+        host.run(f"sudo rm --force {drop_in}; {reload}; sudo systemctl {before} {unit}")
 
 
 def faster(edge: Host) -> str:

@@ -31,7 +31,9 @@ FLAT = 1.1
 """The last third of the time against the middle third, at most; the first one fills what is bounded."""
 
 UNIT = "retail-streaming"
-FASTER = f"/run/systemd/system/{UNIT}.service.d/endurance.conf"
+HISTORY = "spark-history-server"
+# The history server compresses what it compacts as its own settings say, and reads it as the log's name says.
+PLAIN_HISTORY = "Environment=SPARK_HISTORY_OPTS=-Dspark.eventLog.compress=false"
 FOLDERS = ("/spark-events", "/data/state/streaming")
 UIS = range(4040, 4050)
 
@@ -46,26 +48,39 @@ class Look:
 
 
 @contextmanager
-def faster(edge: Host, seconds: float) -> Iterator[None]:
-    """Let the streaming job run with another trigger interval and a log as it is, until the block ends.
+def changed(host: Host, unit: str, lines: str) -> Iterator[None]:
+    """Let a unit run with other lines, until the block ends; then it runs as before, or not.
 
     Raises:
         Problem: it does not start.
     """
-    start = edge.run(f"sed --quiet s/^ExecStart=//p /etc/systemd/system/{UNIT}.service").out.strip()
-    plain = start.replace("/spark-submit ", "/spark-submit --conf spark.eventLog.compress=false ", 1)
-    unit = f"[Service]\nEnvironmentFile=/run/{UNIT}.env\nExecStart=\nExecStart={plain}\n"
-    begin = f"""set -e
-        echo TRIGGER_SECONDS={seconds:g} | sudo tee /run/{UNIT}.env
-        sudo mkdir --parents {FASTER.rpartition("/")[0]}; sudo tee {FASTER}
-        sudo systemctl daemon-reload; sudo systemctl restart {UNIT}"""
-    end = f"sudo rm --force {FASTER} /run/{UNIT}.env; sudo systemctl daemon-reload; sudo systemctl restart {UNIT}"
+    drop_in = f"/run/systemd/system/{unit}.service.d/endurance.conf"
+    reload = "sudo systemctl daemon-reload"
+    before = "restart" if host.run(f"systemctl is-active --quiet {unit}").code == 0 else "stop"
     try:
-        if (done := edge.run(begin, stdin=unit)).code:
-            raise Problem(f"{UNIT} does not start on {edge.name}: {done.last_words}")
+        put = f"sudo mkdir --parents {drop_in.rpartition('/')[0]} && sudo tee {drop_in}"
+        if (
+            done := host.run(f"{put} && {reload} && sudo systemctl restart {unit}", stdin=f"[Service]\n{lines}\n")
+        ).code:
+            raise Problem(f"{unit} does not start on {host.name}: {done.last_words}")
         yield
     finally:
-        edge.run(end)
+        host.run(f"sudo rm --force {drop_in}; {reload}; sudo systemctl {before} {unit}")
+
+
+def faster(edge: Host) -> str:
+    """Lines of the streaming unit: a tenth of its trigger interval, and an event log as it is.
+
+    Raises:
+        Problem: the job is not deployed.
+    """
+    trigger = re.search(r'TRIGGER_SECONDS="?([\d.]+)', edge.run("cat /etc/retail/jobs.env").out)
+    start = edge.run(f"sed --quiet s/^ExecStart=//p /etc/systemd/system/{UNIT}.service").out.strip()
+    if not trigger or not start:
+        raise Problem(f"{edge.name} has no {UNIT}: deploy the jobs first")
+    program, options = start.split(" ", 1)
+    plain = f"{program} --conf spark.eventLog.compress=false {options}"
+    return f"ExecStart=\nExecStart=/usr/bin/env TRIGGER_SECONDS={float(trigger[1]) / 10:g} {plain}"
 
 
 def look(cluster: Cluster, ui: int) -> Look:
@@ -116,12 +131,9 @@ def measure(minutes: float) -> list[Ratio]:
         Problem: there is no cluster, or no streaming job.
     """
     cluster = clusters.from_inventory()
-    edge = cluster.one_of("edge")
-    trigger = re.search(r'TRIGGER_SECONDS="?([\d.]+)', edge.run("cat /etc/retail/jobs.env").out)
-    if not trigger:
-        raise Problem(f"{edge.name} has no /etc/retail/jobs.env: deploy the jobs first")
+    edge, history = cluster.one_of("edge"), cluster.one_of("spark_history")
     looks: list[Look] = []
-    with faster(edge, float(trigger[1]) / 10):
+    with changed(history, HISTORY, PLAIN_HISTORY), changed(edge, UNIT, faster(edge)):
         ui = find_ui(edge)
         begin = time.monotonic()
         while (passed := time.monotonic() - begin) < minutes * 60:

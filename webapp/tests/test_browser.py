@@ -200,8 +200,8 @@ def test_the_quarantine_says_how_many_why_and_shows_examples(server: str, browse
     expect(panel.locator("tbody tr").first).to_have_text("negative amountbatch2")
     expect(panel.locator("#examples li")).to_have_count(5)
     (header, torn) = panel.locator("#headers-table tbody tr").all()
+    expect(header.locator("td").nth(0)).to_have_text("Bon, <b>Datum</b>, 2 more")
     expect(header.locator("td").nth(1)).to_have_text("item as product, quantity")
-    expect(header.locator("td").nth(2)).to_have_text("Bon, <b>Datum</b>, 2 more")
     expect(torn).to_contain_text("it cannot be read to its end")
     # Raw text comes from anyone: it must never become part of the page.
     expect(panel.get_by_text("<img src=x onerror=alert(1)>", exact=True)).to_be_visible()
@@ -210,6 +210,22 @@ def test_the_quarantine_says_how_many_why_and_shows_examples(server: str, browse
     expect(panel.locator(".lead")).to_contain_text("2 match the filters.")
     assert str(page.locator("#records").get_attribute("href")).endswith("/api/quarantine.csv?reason=late")
     assert visit.problems == []
+    visit.context.close()
+
+
+def test_lines_to_compute_it_oneself_stand_below_each_other_and_are_copied_whole(server: str, browser: Browser) -> None:
+    visit = Visit(browser, 390, "light")
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit.open(server)
+    page.locator("#comparison summary").click()
+    code = page.get_by_label("pyarrow: Batch against stream", exact=True)
+    shown = code.inner_text()
+    assert shown.count("\n") > 10
+    page.get_by_role("button", name="Copy pyarrow: Batch against stream").click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()").strip() == shown.strip()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(page) == []
     visit.context.close()
 
 

@@ -40,6 +40,11 @@ def test_last_and_next_run_result_duration_and_the_command_to_copy() -> None:
     assert (rows[2]["state"], rows[2]["good"]) == ("not installed", False)
 
 
+def test_a_report_of_the_batch_before_shows_what_it_has() -> None:
+    told = {name: value for name, value in REPORT.items() if name not in ("headers", "repeated", "corrected")}
+    assert LastRun.model_validate(told).headers == {}
+
+
 def test_a_run_that_was_killed_is_not_shown_with_the_result_of_the_one_before() -> None:
     killed = (
         SHOWN.replace("ActiveState=inactive\nSubState=dead\nResult=success", "ActiveState=failed\nResult=signal", 1)

@@ -52,11 +52,11 @@ def test_health_has_every_minute_of_the_last_hour_and_what_it_is_behind() -> Non
 
 
 def test_a_status_of_the_job_before_shows_what_it_has() -> None:
-    unknown = ("trigger_seconds", "backlog", "history", "last_batch")
+    unknown = ("trigger_seconds", "backlog", "history", "last_batch", "position", "repeated_by_day", "reasons")
     told = {name: value for name, value in status_at(NOW, watermark="none").items() if name not in unknown}
     answer = comparison.stream(StreamStatus.model_validate(told))
     assert [row["events"] for row in answer["rows"]] == [0]
-    assert (answer["now"]["backlog"], answer["now"]["watermark"]) == (None, None)
+    assert (answer["now"]["backlog"], answer["now"]["watermark"], answer["now"]["late"]) == (None, None, 0)
 
 
 @pytest.mark.usefixtures("home")

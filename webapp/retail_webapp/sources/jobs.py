@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,7 +75,7 @@ class LastRun(Run):
     corrected: int = 0
     dates_published: tuple[str, ...] = Field(default=())
     publication: int = 0
-    headers: Mapping[str, Header] = MappingProxyType({})
+    headers: Mapping[str, Header] = Field(default_factory=dict)
     """By path below the input folder, of files of which no row can be used for their header."""
 
 

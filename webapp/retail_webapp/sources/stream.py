@@ -9,7 +9,7 @@ from typing import Annotated, Unpack
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from retail_webapp.sources.dataset import MONEY, moment_of
 from retail_webapp.sources.polled import How, StoreSource
@@ -78,14 +78,14 @@ class StreamStatus(BaseModel):
     position: Mapping[int, int] | None = None
     """The next offset that it reads, by partition."""
 
-    repeated_by_day: Mapping[date, int] = MappingProxyType({})
+    repeated_by_day: Mapping[date, int] = Field(default_factory=dict)
     """Repeated events since the beginning, by the day that they tell."""
 
     events: int
     counted: int
     repeated: int
     quarantined: int
-    reasons: Mapping[str, int] = MappingProxyType({})
+    reasons: Mapping[str, int] = Field(default_factory=dict)
     """Quarantined events by their reasons, several of one event joined with `+`."""
 
     history: tuple[Minute, ...] = ()

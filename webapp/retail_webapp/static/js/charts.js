@@ -112,7 +112,7 @@ function fullColours(chart) {
     .map((label) => {
       const own = chart.data.datasets[label.datasetIndex].legendColour;
       const colour = own ? css(own) : colourOf(label.text);
-      return { ...label, fillStyle: colour, strokeStyle: colour };
+      return { ...label, fillStyle: colour, strokeStyle: colour, lineDash: [] };
     });
 }
 

@@ -182,7 +182,7 @@ const events = (row) => `${integer(row.records)} ${row.records === 1 ? "event" :
 function because(row) {
   const known = REASONS[row.reason];
   if (known) return known(row);
-  const both = row.explains ? "" : "; the batch does not count such sales either";
+  const both = row.explains || row.reason === "conflicting_duplicate" ? "" : "; the batch does not count such sales either";
   return `${events(row)} of this day, together ${money(row.revenue)}, went to the quarantine: ${words(row.reason)}${both}.`;
 }
 
@@ -271,10 +271,10 @@ function headers(part, { headers: files, other_headers: others }) {
     ...(more > 0 ? [`${integer(more)} more`] : []),
   ];
   fillTable(part.querySelector("table"), [
-    { text: (file) => file.file, wide: true },
-    { text: (file) => file.lacks, wide: true },
-    { text: (file) => known(file).map(({ name, means }) => (name === means ? name : `${name} as ${means}`)).join(", ") || "nothing", wide: true },
-    { text: (file) => unknown(file).join(", ") || "nothing", wide: true },
+    { text: (file) => file.file },
+    { text: (file) => unknown(file).join(", ") || "nothing" },
+    { text: (file) => known(file).map(({ name, means }) => (name === means ? name : `${name} as ${means}`)).join(", ") || "nothing" },
+    { text: (file) => file.lacks, minor: true },
   ], files);
   const more = others > 0 ? `${integer(others)} further ${others === 1 ? "file" : "files"} are like that. ` : "";
   part.querySelector("[data-part=headers]").textContent = `${more}make input proposes a dataset.toml that names the columns; the next run reads the files again.`;

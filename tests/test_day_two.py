@@ -45,7 +45,7 @@ def test_kafka_restarts_host_by_host_and_streaming_goes_on(cluster: Cluster) -> 
 def test_a_plan_is_shown_and_nothing_is_touched_without_yes(cluster: Cluster) -> None:
     before = started(cluster, "worker1", "kafka")
     command = f"make restart HOST=worker1 INVENTORY={cluster.lab.inventory.relative_to(cluster.checkout)} </dev/null"
-    said = cluster.user.run("bash", "-c", command, cwd=cluster.checkout)
+    said = cluster.user.run("bash", "-c", command, cwd=cluster.checkout, variables={}, timeout=300)
     assert said.code
     assert "hdfs-datanode" in said.output and "YES=1" in said.output
     assert started(cluster, "worker1", "kafka") == before

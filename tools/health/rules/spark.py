@@ -90,7 +90,7 @@ def worker_settled(snapshot: Snapshot, host: str, _before: Snapshot | None) -> I
 def history(snapshot: Snapshot, host: str, _purpose: Purpose) -> Iterator[Reason]:
     """Nobody waits for it."""
     if may_run(snapshot, host, "spark-history-server"):
-        text = f"finished applications cannot be looked at until {host}'s history server is back."
+        text = f"Finished applications cannot be looked at until {host}'s history server is back."
         yield Reason(Verdict.BUT, "history", "Spark history server", text)
 
 

@@ -18,7 +18,8 @@ from tools.health.gate import can_stop, settled, systems_of
 from tools.health.snapshot import Snapshot, gather
 from tools.health.verdicts import Purpose, Reason, Verdict, worst
 
-WAIT_SECONDS = 600.0
+# By verdict, how long it may stand: what heals by itself takes its time, and who does not answer may just be starting.
+PATIENCE = {Verdict.WAIT: 600.0, Verdict.UNKNOWN: 60.0}
 PAUSE_SECONDS = 2.0
 
 
@@ -32,12 +33,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         hosts = {name: Host(name, variables["hostvars"][name]) for name in variables["groups"]["all"]}
         cluster = Cluster(hosts, variables["groups"])
         host, ask, units = variables["inventory_hostname"], self._task.args["ask"], self._task.args["units"]
-        deadline, said = time.monotonic() + WAIT_SECONDS, ""
+        began, said = time.monotonic(), ""
         while True:
             reasons = reasons_of(look(cluster, host, units), host, ask, units)
             verdict = worst(tuple(reasons))
             words = " ".join(map(str, reasons))
-            if verdict is not Verdict.WAIT or time.monotonic() > deadline:
+            if time.monotonic() - began >= PATIENCE.get(verdict, 0):
                 break
             if words != said:
                 Display().display(f"  {host} waits: {words}")

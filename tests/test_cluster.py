@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -151,6 +152,13 @@ def test_the_dashboard_shows_it_all_in_a_browser(cluster: Cluster) -> None:
         # They grow while one looks.
         expect(page.locator("#windows-table tbody")).not_to_have_text(before, timeout=60_000)
         page.screenshot(path=OUTPUT / "e2e" / "dashboard.png", full_page=True)
+        lines = page.get_by_label("Copy pyarrow: Top products").get_attribute("data-copy")
+        told = page.locator("#products .yourself .aside", has_text="pyarrow, in ").text_content()
+    shell = re.fullmatch(r"pyarrow, in (.+ python3) on the dashboard's host:", told or "")
+    assert lines and shell
+    printed = cluster.ssh("edge1", f"{shell[1]} -c {shlex.quote(f'{lines}; print(sum(rows[-1].to_pylist()))')}").output
+    shown = fetch_json(f"{cluster.lab.url('dashboard')}/api/products")["totals"]["revenue"]
+    assert printed.strip() == shown, "what one computes on the edge host is what the page shows"
 
 
 def test_another_lab_runs_beside_it(cluster: Cluster) -> None:
@@ -235,6 +243,9 @@ def test_a_file_without_known_column_in_hdfs_goes_to_the_quarantine(cluster: Clu
     assert "no row of stray.csv could be used" in journal
     assert "quarantined 2" in journal  # what would be its header, too
     assert "partial: no row of stray.csv could be used" in cluster.make("batch").output
+    quarantine = f"{cluster.lab.url('dashboard')}/api/quarantine"
+    (header,) = wait_for("the page lists the header of stray.csv", lambda: fetch_json(quarantine)["headers"])
+    assert (header["file"], [column["name"] for column in header["columns"]]) == ("stray.csv", ["colour", "weight"])
     assert published_csv(cluster).read_text() == before
     assert "partial" not in cluster.make("batch", "FORGET=stray.csv").output
     assert "stray.csv" not in cluster.ssh("edge1", "hdfs dfs -ls /data/input").output

@@ -123,14 +123,18 @@ def position(end: str) -> dict[str, int]:
     return dict(offsets)
 
 
-def backlog(end: str, latest: str | None) -> int:
+UNKNOWN = "None"
+"""What PySpark gives for an offset that Spark does not know, as after a restart for a batch that was planned before."""
+
+
+def backlog(end: str, latest: str) -> int:
     """How many events a topic has beyond the end of a micro-batch.
 
     Args:
         end: where the batch ended, `{topic: {partition: offset}}` as JSON.
-        latest: where the topic ended when the batch began, likewise; None where Spark does not know.
+        latest: where the topic ended when the batch began, likewise, or `UNKNOWN`, which counts as nothing more.
     """
-    if not latest:
+    if latest == UNKNOWN:
         return 0
     read: Mapping[str, Mapping[str, int]] = json.loads(end)
     there: Mapping[str, Mapping[str, int]] = json.loads(latest)

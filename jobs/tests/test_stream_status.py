@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from retail_jobs.stream_state import MOST_DAYS, Totals
-from retail_jobs.stream_status import MINUTES, Progress, Status, backlog, position
+from retail_jobs.stream_status import MINUTES, UNKNOWN, Progress, Status, backlog, position
 
 NOON = datetime(2025, 9, 1, 12, tzinfo=UTC)
 BATCH = Totals(events=10, counted=6, repeated=1, quarantined=3, reasons={"late": 1, "late+no_amount": 1, "no_date": 1})
@@ -64,8 +64,8 @@ def test_while_there_is_nothing_to_do_it_is_not_behind_and_says_so() -> None:
     [
         ('{"sales":{"0":10,"1":20}}', '{"sales":{"0":15,"1":20}}', 5),
         ('{"sales":{"0":10}}', '{"sales":{"0":10,"1":3}}', 3),
-        ('{"sales":{"0":10}}', None, 0),
+        ('{"sales":{"0":10}}', UNKNOWN, 0),
     ],
 )
-def test_what_is_behind_is_counted_over_all_partitions(end: str, latest: str | None, events: int) -> None:
+def test_what_is_behind_is_counted_over_all_partitions(end: str, latest: str, events: int) -> None:
     assert backlog(end, latest) == events

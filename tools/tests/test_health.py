@@ -403,15 +403,20 @@ FSCK started by hdfs (auth:SIMPLE) from /192.168.56.11 for path / at Thu Nov 26 
 0. BP-1-192.168.56.11-1:blk_1073741825_1001 len=12 Live_repl=2  \
 [DatanodeInfoWithStorage[192.168.56.12:9866,DS-1,DISK], DatanodeInfoWithStorage[192.168.56.13:9866,DS-2,DISK]]
 
+ Total files:	2
+FSCK ended at Thu Nov 26 23:00:01 UTC 2026 in 12 milliseconds
+
+
+The filesystem under path '/' is HEALTHY
 """
+NODES = [
+    {"host": "worker1", "address": "192.168.56.12:9866"},
+    {"host": "worker2", "address": "192.168.56.13:9866"},
+]
 
 
 def test_fsck_is_counted_by_hosts_and_a_block_that_snapshots_share_once() -> None:
-    nodes = [
-        {"host": "worker1", "address": "192.168.56.12:9866"},
-        {"host": "worker2", "address": "192.168.56.13:9866"},
-    ]
-    assert ask.placements(FSCK.splitlines(keepends=True), nodes) == [
+    assert ask.placements(FSCK.splitlines(keepends=True), NODES) == [
         {
             "holders": ("worker1", "worker2"),
             "copies": 2,
@@ -420,6 +425,14 @@ def test_fsck_is_counted_by_hosts_and_a_block_that_snapshots_share_once() -> Non
             "example": "/data/input/a, b.csv",
         }
     ]
+
+
+def test_half_a_report_of_fsck_is_none() -> None:
+    half = FSCK.splitlines(keepends=True)[:5]
+    with pytest.raises(ValueError, match="fsck ended early"):
+        ask.placements([*half, "Fsck on path '/' FAILED\n"], NODES)
+    with pytest.raises(ValueError, match="fsck ended early"):
+        ask.placements([], NODES)
 
 
 # Spark and the edge host

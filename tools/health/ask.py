@@ -116,6 +116,10 @@ def kafka(servers: str) -> dict[str, Any]:
         bootstrap_servers=servers.split(","), bootstrap_timeout_ms=8000, request_timeout_ms=TIMEOUT * 1000
     )
     topics = admin.describe_topics()
+    if failed := [topic["name"] for topic in topics if topic["error_code"]]:
+        raise ValueError(
+            f"the brokers do not tell about {', '.join(failed)}: it has just been made or deleted, or is lost"
+        )
     setting = "min.insync.replicas"
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic["name"], [setting]) for topic in topics]
     settings = admin.describe_configs(resources, config_filter="all")["topic"] if resources else {}
@@ -172,6 +176,8 @@ def kafka(servers: str) -> dict[str, Any]:
 def _quorum(answer: dict[str, Any]) -> dict[str, Any]:
     """The voters, each with how long ago it had all that the leader has."""
     partition = answer["topics"][0]["partitions"][0]
+    if partition["error"]:
+        raise ValueError(f"the quorum does not tell about itself: {partition['error']}")
     hosts = {node["node_id"]: node["listeners"][0]["host"] for node in answer["nodes"]}
     voters = partition["current_voters"]
     now = max(voter["last_caught_up_timestamp"] for voter in voters)  # the leader's own is its clock
@@ -180,7 +186,7 @@ def _quorum(answer: dict[str, Any]) -> dict[str, Any]:
         "voters": [
             {
                 "id": voter["replica_id"],
-                "host": hosts.get(voter["replica_id"], ""),
+                "host": hosts[voter["replica_id"]],
                 "behind": max(0, partition["high_watermark"] - voter["log_end_offset"]),
                 "lag": (now - voter["last_caught_up_timestamp"]) / 1000,
             }

@@ -153,6 +153,17 @@ def test_one_host_with_everything_may_restart_and_names_what_stands_still_meanwh
     assert {reason.subject for reason in removed.reasons if reason.rule == "last"} == set(RULES) - {"spark_history"}
 
 
+@pytest.mark.parametrize("unit", ["kafka", "hdfs-datanode"])
+def test_a_daemon_that_runs_and_that_its_system_does_not_know_is_never_a_yes(unit: str) -> None:
+    nodes = tuple(replace(node, host=f"{node.host}.example.org") for node in HDFS.datanodes)
+    brokers = tuple(replace(broker, host=f"{broker.host}.example.org") for broker in KAFKA.brokers)
+    snapshot = replace(WHOLE, hdfs=replace(HDFS, datanodes=nodes), kafka=replace(KAFKA, brokers=brokers))
+    answer = can_stop(snapshot, "worker1", units={unit})
+    assert answer.verdict is Verdict.UNKNOWN
+    assert "by the name of worker1" in texts(answer)
+    assert can_stop(with_unit(snapshot, "worker1", unit, DOWN), "worker1", units={unit}).verdict is Verdict.YES
+
+
 def test_only_the_daemons_of_the_named_units_are_asked_about() -> None:
     assert can_stop(WHOLE, "master1", units={"kafka"}).verdict is Verdict.BUT
     assert can_stop(replace(WHOLE, hdfs=Silent("down")), "worker1", units={"kafka"}).verdict is Verdict.YES

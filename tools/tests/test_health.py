@@ -541,7 +541,7 @@ def test_a_datanode_has_settled_when_it_was_heard_since_it_started_and_no_copy_l
 
 
 def test_a_whole_cluster_lacks_nothing_and_one_with_a_broker_down_says_so_once() -> None:
-    assert lacks(WHOLE) == []
+    assert lacks(WHOLE) == lacks(with_hdfs(under_replicated=4, placements=None)) == []
     (said,) = lacks(with_unit(WHOLE, "worker1", "kafka", DOWN), ["kafka_broker"])
     assert "kafka on worker1 does not run (inactive)" in said
 

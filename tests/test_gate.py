@@ -121,9 +121,32 @@ def test_a_broker_that_starts_is_waited_for(cluster: Cluster) -> None:
         assert done.code == 0, done.output
 
 
+def node_id(cluster: Cluster, host: str) -> int:
+    return int(cluster.ssh(host, "sudo sed -n 's/^node.id=//p' /etc/kafka/server.properties").output)
+
+
+def test_a_reassignment_under_way_is_waited_for(cluster: Cluster) -> None:
+    here, there = (node_id(cluster, host) for host in ("worker1", "worker2"))
+    plan = {"version": 1, "partitions": [{"topic": "moving", "partition": 0, "replicas": [here, there]}]}
+    reassign = f"kafka-reassign-partitions {SERVER} --reassignment-json-file /tmp/plan.json"
+    create = f"kafka-topics {SERVER} --create --topic moving --replica-assignment {here}"
+    cluster.ssh("master1", f"{create} --config min.insync.replicas=1")
+    try:
+        lines = "head -c 5000000 /dev/zero | tr '\\0' x | fold -w 10000"
+        cluster.ssh("master1", f"{lines} | kafka-console-producer {SERVER} --topic moving")
+        cluster.ssh("master1", f"echo '{json.dumps(plan)}' >/tmp/plan.json && {reassign} --execute --throttle 1000")
+        for host in ("worker1", "worker2"):
+            answer = gate(cluster, host)
+            assert answer["verdict"] == "WAIT"
+            assert reason(answer, "reassignment")["subject"] == "moving-0"
+        cluster.ssh("master1", f"{reassign} --cancel && rm /tmp/plan.json")
+        assert not reasons(gate(cluster, "worker2"), "reassignment")
+    finally:
+        cluster.ssh("master1", f"kafka-topics {SERVER} --delete --topic moving")
+
+
 def test_a_topic_with_one_copy_is_interrupted_by_name(cluster: Cluster) -> None:
-    broker = cluster.ssh("worker1", "sudo sed -n 's/^node.id=//p' /etc/kafka/server.properties").output.strip()
-    create = f"kafka-topics {SERVER} --create --topic single --replica-assignment {broker}"
+    create = f"kafka-topics {SERVER} --create --topic single --replica-assignment {node_id(cluster, 'worker1')}"
     cluster.ssh("master1", f"{create} --config min.insync.replicas=1")
     try:
         answer = gate(cluster, "worker1")

@@ -233,7 +233,7 @@ class Pipeline:
         """Wait until nothing is missing of the cluster, and new sales come to the live windows."""
 
         def whole() -> bool:
-            if lacking := lacks(gather(self.cluster)):
+            if lacking := lacks(gather(self.cluster, blocks=False)):
                 raise Problem(" ".join(lacking))
             return True
 

@@ -1,6 +1,6 @@
 """Asks HDFS, Kafka or Spark how it is. Runs on a host of the cluster, sent over SSH.
 
-    ssh master1 python3 - hdfs http://master1:9870 blocks < tools/health/ask.py
+    ssh master1 python3 - hdfs http://master1:9870 hdfs < tools/health/ask.py
     ssh worker1 env PYTHONPATH=/opt/kafka-client python3 - kafka worker1:9092,worker2:9092 < tools/health/ask.py
     ssh master1 python3 - spark http://master1:8080 < tools/health/ask.py
 
@@ -26,12 +26,12 @@ BLOCK = re.compile(r"\d+\. \S+:(?P<id>blk_\d+)\S* ")
 LOCATION = re.compile(r"DatanodeInfoWithStorage\[([^,\]]+),")
 
 
-def hdfs(url: str, *wanted: str) -> dict[str, Any]:
+def hdfs(url: str, superuser: str = "") -> dict[str, Any]:
     """What a NameNode says of itself, its DataNodes and, when wanted, of every block.
 
     Args:
         url: Of the NameNode's web UI.
-        wanted: `blocks` asks for the blocks, too.
+        superuser: Who may look at all blocks, in snapshots, too; without one they are not asked for.
     """
     with DIRECT.open(f"{url}/jmx?qry=Hadoop:service=NameNode,name=*", timeout=TIMEOUT) as answer:
         beans = {bean["name"].rsplit("=", 1)[1]: bean for bean in json.load(answer)["beans"]}
@@ -64,14 +64,14 @@ def hdfs(url: str, *wanted: str) -> dict[str, Any]:
         "stale_storages": state["NumStaleStorages"],
         "files_open": system["NumFilesUnderConstruction"],
         "datanodes": datanodes,
-        "placements": _placements(url, datanodes) if "blocks" in wanted else None,
+        "placements": _placements(url, superuser, datanodes) if superuser else None,
     }
 
 
-def _placements(url: str, datanodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _placements(url: str, superuser: str, datanodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """How many blocks lie on which DataNodes: what `hdfs fsck -files -blocks -locations` prints, without its JVM."""
     wanted = dict.fromkeys(("files", "blocks", "locations", "openforwrite", "includeSnapshots"), "1")
-    query = urllib.parse.urlencode({"ugi": "hdfs", "path": "/", **wanted})
+    query = urllib.parse.urlencode({"ugi": superuser, "path": "/", **wanted})
     with DIRECT.open(f"{url}/fsck?{query}", timeout=FSCK_TIMEOUT) as answer:
         return placements((line.decode(errors="replace") for line in answer), datanodes)
 
@@ -82,11 +82,14 @@ def placements(report: Iterable[str], datanodes: list[dict[str, Any]]) -> list[d
     Args:
         report: Lines of fsck.
         datanodes: With `address`, by which fsck names them, and `host`.
+
+    Raises:
+        ValueError: fsck did not come to its end: what it has not looked at is not known.
     """
     host_of = {node["address"]: node["host"] for node in datanodes}
     alike: dict[tuple[tuple[str, ...], int, bool], dict[str, Any]] = {}
     seen: set[str] = set()
-    path, copies, being_written = "", 0, False
+    path, copies, being_written, line = "", 0, False, ""
     for line in report:
         if file := FILE.match(line):
             path, copies, being_written = file["path"], int(file["copies"]), bool(file["open"])
@@ -95,6 +98,8 @@ def placements(report: Iterable[str], datanodes: list[dict[str, Any]]) -> list[d
             holders = tuple(sorted(host_of.get(address, address) for address in LOCATION.findall(line)))
             row = {"holders": holders, "copies": copies, "open": being_written, "blocks": 0, "example": path}
             alike.setdefault((holders, copies, being_written), row)["blocks"] += 1
+    if not line.startswith("The filesystem under path"):
+        raise ValueError(f"fsck ended early: {line.strip()}")
     return list(alike.values())
 
 
@@ -111,6 +116,10 @@ def kafka(servers: str) -> dict[str, Any]:
         bootstrap_servers=servers.split(","), bootstrap_timeout_ms=8000, request_timeout_ms=TIMEOUT * 1000
     )
     topics = admin.describe_topics()
+    if failed := [topic["name"] for topic in topics if topic["error_code"]]:
+        raise ValueError(
+            f"the brokers do not tell about {', '.join(failed)}: it has just been made or deleted, or is lost"
+        )
     setting = "min.insync.replicas"
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic["name"], [setting]) for topic in topics]
     settings = admin.describe_configs(resources, config_filter="all")["topic"] if resources else {}
@@ -167,6 +176,8 @@ def kafka(servers: str) -> dict[str, Any]:
 def _quorum(answer: dict[str, Any]) -> dict[str, Any]:
     """The voters, each with how long ago it had all that the leader has."""
     partition = answer["topics"][0]["partitions"][0]
+    if partition["error"]:
+        raise ValueError(f"the quorum does not tell about itself: {partition['error']}")
     hosts = {node["node_id"]: node["listeners"][0]["host"] for node in answer["nodes"]}
     voters = partition["current_voters"]
     now = max(voter["last_caught_up_timestamp"] for voter in voters)  # the leader's own is its clock
@@ -175,7 +186,7 @@ def _quorum(answer: dict[str, Any]) -> dict[str, Any]:
         "voters": [
             {
                 "id": voter["replica_id"],
-                "host": hosts.get(voter["replica_id"], ""),
+                "host": hosts[voter["replica_id"]],
                 "behind": max(0, partition["high_watermark"] - voter["log_end_offset"]),
                 "lag": (now - voter["last_caught_up_timestamp"]) / 1000,
             }

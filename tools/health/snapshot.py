@@ -19,6 +19,7 @@ from tools.daemons import port
 from tools.status import Unit, look_at
 
 ASK = (Path(__file__).parent / "ask.py").read_text(encoding="utf-8")
+SUPERUSER = "hdfs"  # of HDFS: who runs the NameNode
 SYSTEMS = ("hdfs", "kafka", "spark")
 DEADLINE = 330.0  # seconds for the dearest question, that for every block
 
@@ -283,7 +284,7 @@ def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool
     """
     masters, namenodes, brokers = (cluster.group(name) for name in ("spark_master", "namenode", "kafka_broker"))
     servers = ",".join(f"{host.name}:{port('broker', 'clients')}" for host in brokers)
-    wanted = ["blocks"] if blocks else []
+    superuser = [SUPERUSER] if blocks else []
     with ThreadPoolExecutor(max_workers=len(cluster.hosts) + len(SYSTEMS)) as pool:
         units = {host.name: pool.submit(_units, cluster, host) for host in cluster.hosts.values()}
 
@@ -292,7 +293,7 @@ def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool
                 return None
             return pool.submit(_first_answer, hosts, system, arguments)
 
-        hdfs = asked("hdfs", namenodes, f"http://{{host}}:{port('namenode', 'http')}", *wanted)
+        hdfs = asked("hdfs", namenodes, f"http://{{host}}:{port('namenode', 'http')}", *superuser)
         kafka = asked("kafka", brokers, servers)
         spark = asked("spark", masters, f"http://{{host}}:{port('master', 'ui')}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -115,6 +116,14 @@ def may_run(snapshot: Snapshot, host: str, unit: str) -> bool:
     """Whether a unit runs or is starting; one whose host does not answer may."""
     state = snapshot.unit(host, unit)
     return isinstance(state, Silent) or state.active or state.coming
+
+
+def nameless(snapshot: Snapshot, host: str, unit: str, daemon: str, system: str) -> Iterator[Reason]:
+    """The reason when a daemon runs of which its system knows nothing: what it holds is not known then."""
+    state = snapshot.unit(host, unit)
+    if isinstance(state, Silent) or state.active:
+        text = f"{system} knows no {daemon} by the name of {host}, where one runs."
+        yield Reason(Verdict.UNKNOWN, "name", host, text, f"{AGAIN} If it stays so: `journalctl -u {unit}` there.")
 
 
 def not_yet(rule: str, host: str, text: str, number: float | None = None, bound: float = 0) -> Reason:

@@ -147,6 +147,17 @@ def test_one_host_with_everything_may_restart_and_names_what_stands_still_meanwh
     assert {reason.subject for reason in removed.reasons if reason.rule == "last"} == set(RULES) - {"spark_history"}
 
 
+@pytest.mark.parametrize("unit", ["kafka", "hdfs-datanode"])
+def test_a_daemon_that_runs_and_that_its_system_does_not_know_is_never_a_yes(unit: str) -> None:
+    nodes = tuple(replace(node, host=f"{node.host}.example.org") for node in HDFS.datanodes)
+    brokers = tuple(replace(broker, host=f"{broker.host}.example.org") for broker in KAFKA.brokers)
+    snapshot = replace(WHOLE, hdfs=replace(HDFS, datanodes=nodes), kafka=replace(KAFKA, brokers=brokers))
+    answer = can_stop(snapshot, "worker1", units={unit})
+    assert answer.verdict is Verdict.UNKNOWN
+    assert "by the name of worker1" in texts(answer)
+    assert can_stop(with_unit(snapshot, "worker1", unit, DOWN), "worker1", units={unit}).verdict is Verdict.YES
+
+
 def test_only_the_daemons_of_the_named_units_are_asked_about() -> None:
     assert can_stop(WHOLE, "master1", units={"kafka"}).verdict is Verdict.BUT
     assert can_stop(replace(WHOLE, hdfs=Silent("down")), "worker1", units={"kafka"}).verdict is Verdict.YES
@@ -397,15 +408,20 @@ FSCK started by hdfs (auth:SIMPLE) from /192.168.56.11 for path / at Thu Nov 26 
 0. BP-1-192.168.56.11-1:blk_1073741825_1001 len=12 Live_repl=2  \
 [DatanodeInfoWithStorage[192.168.56.12:9866,DS-1,DISK], DatanodeInfoWithStorage[192.168.56.13:9866,DS-2,DISK]]
 
+ Total files:	2
+FSCK ended at Thu Nov 26 23:00:01 UTC 2026 in 12 milliseconds
+
+
+The filesystem under path '/' is HEALTHY
 """
+NODES = [
+    {"host": "worker1", "address": "192.168.56.12:9866"},
+    {"host": "worker2", "address": "192.168.56.13:9866"},
+]
 
 
 def test_fsck_is_counted_by_hosts_and_a_block_that_snapshots_share_once() -> None:
-    nodes = [
-        {"host": "worker1", "address": "192.168.56.12:9866"},
-        {"host": "worker2", "address": "192.168.56.13:9866"},
-    ]
-    assert ask.placements(FSCK.splitlines(keepends=True), nodes) == [
+    assert ask.placements(FSCK.splitlines(keepends=True), NODES) == [
         {
             "holders": ("worker1", "worker2"),
             "copies": 2,
@@ -414,6 +430,14 @@ def test_fsck_is_counted_by_hosts_and_a_block_that_snapshots_share_once() -> Non
             "example": "/data/input/a, b.csv",
         }
     ]
+
+
+def test_half_a_report_of_fsck_is_none() -> None:
+    half = FSCK.splitlines(keepends=True)[:5]
+    with pytest.raises(ValueError, match="fsck ended early"):
+        ask.placements([*half, "Fsck on path '/' FAILED\n"], NODES)
+    with pytest.raises(ValueError, match="fsck ended early"):
+        ask.placements([], NODES)
 
 
 # Spark and the edge host
@@ -511,7 +535,7 @@ def test_a_datanode_has_settled_when_it_was_heard_since_it_started_and_no_copy_l
 
 
 def test_a_whole_cluster_lacks_nothing_and_one_with_a_broker_down_says_so_once() -> None:
-    assert lacks(WHOLE) == []
+    assert lacks(WHOLE) == lacks(with_hdfs(under_replicated=4, placements=None)) == []
     (said,) = lacks(with_unit(WHOLE, "worker1", "kafka", DOWN), ["kafka_broker"])
     assert "kafka on worker1 does not run (inactive)" in said
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.hdfs_daemons import Hdfs, running_hdfs
+from tools.hdfs_daemons import USER, Hdfs, running_hdfs
 from tools.health.snapshot import ASK, Kafka, Placement, hdfs_from, kafka_from
 from tools.health.snapshot import Hdfs as HdfsState
 from tools.kafka_broker import Broker, create_topic, running
@@ -61,7 +61,7 @@ def test_a_namenode_tells_of_its_datanodes_and_where_blocks_lie(hdfs: Hdfs) -> N
     hdfs.snapshot("/data", "s1")
     for path in ("/data/a b, c.csv", "/started"):
         hdfs.delete(path)
-    state = hdfs_from(answer("hdfs", hdfs.ui, "blocks"))
+    state = hdfs_from(answer("hdfs", hdfs.ui, USER))
     assert isinstance(state, HdfsState)
     assert (state.state, state.safe_mode, state.replication, state.missing) == ("active", "", 1, 0)
     (node,) = state.datanodes

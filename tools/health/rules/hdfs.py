@@ -14,6 +14,7 @@ from tools.health.verdicts import (
     count,
     doubt_about,
     may_run,
+    nameless,
     not_yet,
     only,
     silence,
@@ -72,6 +73,7 @@ def datanode(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason
         return
     node = _datanode_on(hdfs, host)
     if node is None:
+        yield from nameless(snapshot, host, "hdfs-datanode", "DataNode", "HDFS")
         return
     if hdfs.placements is None:
         yield silence("blocks", "HDFS", Silent("it was not asked where the blocks lie"))

@@ -14,6 +14,7 @@ from tools.health.verdicts import (
     count,
     doubt_about,
     may_run,
+    nameless,
     not_yet,
     only,
     silence,
@@ -36,6 +37,7 @@ def broker(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
         return
     me = kafka.broker_on(host)
     if me is None:
+        yield from nameless(snapshot, host, UNIT, "broker", "Kafka")
         return
     mine = [partition for partition in kafka.partitions if me.id in partition.replicas]
     yield from _moves(me, kafka)
@@ -155,6 +157,7 @@ def controller(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reas
     voters = kafka.quorum.voters
     me = next((voter for voter in voters if voter.host == host), None)
     if me is None:
+        yield from nameless(snapshot, host, UNIT, "voting controller", "Kafka")
         return
     if purpose is Purpose.REMOVE:
         if len(voters) == 1:

@@ -24,6 +24,8 @@ from bench.streaming import CORES, MEMORY, PARTITIONS, event, send, settings
 from tools.kafka_broker import create_topic, running, spark_kafka_jars
 
 RATE, WATERMARK, MINUTES = 2_000, "2 minutes", (10, 25)
+# Both times are the end of a whole micro-batch: what is remembered falls with each of them, and grows until the next.
+BATCH = RATE * 60 * 5 // 2
 
 
 def events(minutes: range) -> Iterator[tuple[str, bytes]]:
@@ -53,7 +55,9 @@ def main() -> None:
         create_topic(broker.address, "sales", PARTITIONS)
         local = {**spark_settings(CORES, MEMORY), "spark.jars": spark_kafka_jars()}
         spark = open_session("bench", {**SPARK, **local})
-        chosen = settings(broker.address, "sales", folder).model_copy(update={"watermark": WATERMARK})
+        chosen = settings(broker.address, "sales", folder).model_copy(
+            update={"watermark": WATERMARK, "max_offsets_per_trigger": BATCH}
+        )
         begin, held = 0, list[float]()
         job = Streaming(spark, chosen)
         for end in MINUTES:

@@ -27,7 +27,7 @@ FORMAT = 2  # raised when archives come to be made in another way, so that all a
 HOST_PYTHON = (3, 11)  # of Debian 12, the hosts' system
 PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_28"}
 ZSTD_LEVEL = 3  # most of it is compressed already: higher levels cost time and gain nothing
-# RECORD has the digest of scripts, and they the path of the checkout: the same inputs must give the same bytes anywhere.
+# RECORD has the digest of scripts, and they the path of the checkout: the same inputs are to give the same bytes.
 NEVER_SHIPPED = ("**/__pycache__", "**/*.pyi", "**/*.pxd", "**/*.pyx", ".lock", "*.dist-info/RECORD")
 EPOCH = 1_577_836_800  # 2020-01-01
 # Found once: archives are packed in several threads, and what this asks of Python 3.11 is not safe in them.

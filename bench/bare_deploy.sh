@@ -40,7 +40,8 @@ step "format and start"
 on master1 "runuser -u hdfs -- hdfs namenode -format -nonInteractive; systemctl start hdfs-namenode" &
 for host in worker1 worker2; do on $host "systemctl start hdfs-datanode spark-worker" & done
 for host in "${brokers[@]}"; do
-  on "$host" "runuser -u kafka -- kafka-storage format --cluster-id=c2hvcGZsb29yLWxhYi0wMQ --config=/etc/kafka/server.properties
+  voter=; if [[ $host == master1 ]]; then voter=--standalone; fi
+  on "$host" "runuser -u kafka -- kafka-storage format $voter --cluster-id=c2hvcGZsb29yLWxhYi0wMQ --config=/etc/kafka/server.properties
     systemctl start kafka" &
 done
 on master1 "systemctl start spark-master" &

@@ -54,18 +54,20 @@ def changed(host: Host, unit: str, lines: str) -> Iterator[None]:
     Raises:
         Problem: it does not start.
     """
-    drop_in = f"/run/systemd/system/{unit}.service.d/endurance.conf"
+    folder = f"/run/systemd/system/{unit}.service.d"
+    drop_in = f"{folder}/endurance.conf"
     reload = "sudo systemctl daemon-reload"
     before = "restart" if host.run(f"systemctl is-active --quiet {unit}").code == 0 else "stop"
     try:
-        put = f"sudo mkdir --parents {drop_in.rpartition('/')[0]} && sudo tee {drop_in}"
+        put = f"sudo mkdir --parents {folder} && sudo tee {drop_in}"
         if (
             done := host.run(f"{put} && {reload} && sudo systemctl restart {unit}", stdin=f"[Service]\n{lines}\n")
         ).code:
             raise Problem(f"{unit} does not start on {host.name}: {done.last_words}")
         yield
     finally:
-        host.run(f"sudo rm --force {drop_in}; {reload}; sudo systemctl {before} {unit}")
+        gone = f"sudo rm --force {drop_in}; sudo rmdir --ignore-fail-on-non-empty {folder}"
+        host.run(f"{gone}; {reload}; sudo systemctl {before} {unit}")
 
 
 def faster(edge: Host) -> str:

@@ -454,6 +454,8 @@ def test_what_runs_on_a_worker_waits_when_the_others_have_no_room() -> None:
     answer = can_stop(replace(WHOLE, spark=full), "worker1")
     assert answer.verdict is Verdict.BUT
     assert "applications use 3 cores and 512 MiB on worker1" in texts(answer)
+    large = replace(SPARK, workers=tuple(replace(worker, memory_used=1200) for worker in SPARK.workers))
+    assert can_stop(replace(WHOLE, spark=large), "worker1").verdict is Verdict.BUT
 
 
 def test_the_only_spark_master_interrupts_the_applications_that_run() -> None:

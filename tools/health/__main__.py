@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(answer.verdict.exit_code)
         known = [name.removesuffix(".service") for name in expected_units(cluster, cluster.hosts[options.host])]
         for unit in options.units:
-            check_name(unit, known, f"unit on {options.host}")
+            check_name(unit.removesuffix(".service"), known, "unit")
         found = wait_until_settled(cluster, options.host, options.units or known, options.wait)
         if options.json:
             print("[" + ",\n".join(map(as_json, found)) + "]")

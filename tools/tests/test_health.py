@@ -167,13 +167,12 @@ def test_only_the_daemons_of_the_named_units_are_asked_about() -> None:
 
 
 def test_no_while_another_broker_is_down_and_the_last_copy_but_one_is_here() -> None:
-    snapshot = with_unit(
-        with_partitions(partition("sales-2", (2, 3)), partition("sales-1", (2, 3))), "master1", "kafka", DOWN
-    )
+    internal, two, one = (partition(name, (2, 3)) for name in ("__consumer_offsets-0", "sales-2", "sales-1"))
+    snapshot = with_unit(with_partitions(internal, two, one), "master1", "kafka", DOWN)
     answer = can_stop(snapshot, "worker1", units={"kafka"})
     assert answer.verdict is Verdict.NO
     assert str(answer.reasons[0]) == (
-        "stopping worker1 leaves sales-1 and 1 other partition with 1 in-sync copy (2, 3 → 3); the producer needs 2. "
+        "stopping worker1 leaves sales-1 and 2 other partitions with 1 in-sync copy (2, 3 → 3); the producer needs 2. "
         "master1's broker does not run (inactive). "
         "Start it: `make ssh HOST=master1`, then `sudo systemctl start kafka`."
     )
@@ -448,6 +447,8 @@ def test_what_runs_on_a_worker_waits_when_the_others_have_no_room() -> None:
     answer = can_stop(replace(WHOLE, spark=full), "worker1")
     assert answer.verdict is Verdict.BUT
     assert "applications use 3 cores and 512 MiB on worker1" in texts(answer)
+    large = replace(SPARK, workers=tuple(replace(worker, memory_used=1200) for worker in SPARK.workers))
+    assert can_stop(replace(WHOLE, spark=large), "worker1").verdict is Verdict.BUT
 
 
 def test_the_only_spark_master_interrupts_the_applications_that_run() -> None:

@@ -39,7 +39,7 @@ def broker(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
     if me is None:
         yield from nameless(snapshot, host, UNIT, "broker", "Kafka")
         return
-    mine = [partition for partition in kafka.partitions if me.id in partition.replicas]
+    mine = sorted((one for one in kafka.partitions if me.id in one.replicas), key=_familiar)
     yield from _moves(me, kafka)
     if purpose is Purpose.REMOVE:
         yield from _room(kafka, me, mine)
@@ -75,7 +75,7 @@ def _in_sync(snapshot: Snapshot, kafka: Kafka, me: Broker, mine: Sequence[Partit
         best = _best([doubts.get(other) or _behind(kafka, partition, other) for other in absent])
         by_verdict.setdefault(best.verdict, []).append((len(kept), partition, best))
     for verdict, found in by_verdict.items():
-        after, partition, doubt = min(found, key=lambda row: (row[0] - row[1].min_isr, row[1].name))
+        after, partition, doubt = min(found, key=lambda row: (row[0] - row[1].min_isr, _familiar(row[1])))
         others = f" and {count(len(found) - 1, 'other partition')}" if len(found) > 1 else ""
         change = f"{_listed(partition.isr)} → {_listed([other for other in partition.isr if other in counted])}"
         text = (
@@ -280,6 +280,11 @@ def _best(doubts: Sequence[Doubt]) -> Doubt:
 def _runs_surely(snapshot: Snapshot, host: str) -> bool:
     state = snapshot.unit(host, UNIT)
     return not isinstance(state, Silent) and (state.active or state.coming)
+
+
+def _familiar(partition: Partition) -> tuple[bool, str]:
+    """Order of partitions: those of Kafka's own topics come last, nobody made them."""
+    return partition.name.startswith("__"), partition.name
 
 
 def _named(partitions: Sequence[Partition]) -> str:

@@ -318,7 +318,7 @@ def _first_answer(hosts: Sequence[Host], system: str, arguments: Sequence[str]) 
         words = [system, *(argument.format(host=host.name) for argument in arguments)]
         command = f"env PYTHONPATH=/opt/kafka python3 - {shlex.join(words)}"
         try:
-            done = host.run(command, stdin=ASK, timeout=BLOCKS_DEADLINE if SUPERUSER in words else DEADLINE)
+            done = host.run(command, stdin=ASK, timeout=BLOCKS_DEADLINE if SUPERUSER in arguments else DEADLINE)
         except UnreachableError as error:
             silence.setdefault(str(error), []).append(host.name)
             continue

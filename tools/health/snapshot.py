@@ -21,7 +21,7 @@ from tools.status import Unit, look_at
 ASK = (Path(__file__).parent / "ask.py").read_text(encoding="utf-8")
 SUPERUSER = "hdfs"  # of HDFS: who runs the NameNode
 SYSTEMS = ("hdfs", "kafka", "spark")
-DEADLINE = 330.0  # seconds for the dearest question, that for every block
+DEADLINE, BLOCKS_DEADLINE = 60.0, 330.0  # seconds for a question, and for the dearest one
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ def _first_answer(hosts: Sequence[Host], system: str, arguments: Sequence[str]) 
         words = [system, *(argument.format(host=host.name) for argument in arguments)]
         command = f"env PYTHONPATH=/opt/kafka-client python3 - {shlex.join(words)}"
         try:
-            done = host.run(command, stdin=ASK, timeout=DEADLINE)
+            done = host.run(command, stdin=ASK, timeout=BLOCKS_DEADLINE if SUPERUSER in arguments else DEADLINE)
         except UnreachableError as error:
             silence.setdefault(str(error), []).append(host.name)
             continue

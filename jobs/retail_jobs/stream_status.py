@@ -132,9 +132,10 @@ def backlog(end: str, latest: str) -> int:
 
     Args:
         end: where the batch ended, `{topic: {partition: offset}}` as JSON.
-        latest: where the topic ended when the batch began, likewise, or `UNKNOWN`, which counts as nothing more.
+        latest: where the topic ended when the batch began, likewise; `UNKNOWN`, or empty while no broker
+            answers, counts as nothing more.
     """
-    if latest == UNKNOWN:
+    if latest in (UNKNOWN, ""):
         return 0
     read: Mapping[str, Mapping[str, int]] = json.loads(end)
     there: Mapping[str, Mapping[str, int]] = json.loads(latest)

@@ -65,6 +65,7 @@ def test_while_there_is_nothing_to_do_it_is_not_behind_and_says_so() -> None:
         ('{"sales":{"0":10,"1":20}}', '{"sales":{"0":15,"1":20}}', 5),
         ('{"sales":{"0":10}}', '{"sales":{"0":10,"1":3}}', 3),
         ('{"sales":{"0":10}}', UNKNOWN, 0),
+        ('{"sales":{"0":10}}', "", 0),
     ],
 )
 def test_what_is_behind_is_counted_over_all_partitions(end: str, latest: str, events: int) -> None:

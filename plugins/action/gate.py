@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.cluster import Cluster, Host
-from tools.health.gate import can_stop, settled, systems_of
-from tools.health.snapshot import Snapshot, gather
+from tools.health.gate import can_stop, systems_of
+from tools.health.snapshot import gather
 from tools.health.verdicts import Purpose, Reason, Verdict, worst
+from tools.health.watch import POLL_SECONDS, settling
 
 # By verdict, how long it may stand: what heals by itself takes its time, and who does not answer may just be starting.
 PATIENCE = {Verdict.WAIT: 600.0, Verdict.UNKNOWN: 60.0}
-PAUSE_SECONDS = 2.0
+LEFT = {
+    "restart": "Nothing was stopped on this host, and the hosts after it were left as they are.",
+    "remove": "Nothing was stopped on this host, and the hosts after it were left as they are.",
+    "settled": "The hosts after it were left as they are: mend this one, then deploy again.",
+}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -33,17 +38,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         hosts = {name: Host(name, variables["hostvars"][name]) for name in variables["groups"]["all"]}
         cluster = Cluster(hosts, variables["groups"])
         host, ask, units = variables["inventory_hostname"], self._task.args["ask"], self._task.args["units"]
-        began, said = time.monotonic(), ""
-        while True:
-            reasons = reasons_of(look(cluster, host, units), host, ask, units)
-            verdict = worst(tuple(reasons))
-            words = " ".join(map(str, reasons))
-            if time.monotonic() - began >= PATIENCE.get(verdict, 0):
-                break
-            if words != said:
+        verdict, words, said = Verdict.YES, "", ""
+        for reasons in looks(cluster, host, ask, units):
+            verdict, words = worst(tuple(reasons)), " ".join(map(str, reasons))
+            if verdict in PATIENCE and words != said:
                 Display().display(f"  {host} waits: {words}")
                 said = words
-            time.sleep(PAUSE_SECONDS)
         if verdict is Verdict.BUT:
             Display().display(f"  {host}: {words}")
         if verdict.exit_code:
@@ -51,21 +51,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result | {"verdict": verdict.words}
 
 
-LEFT = {
-    "restart": "Nothing was stopped on this host, and the hosts after it were left as they are.",
-    "remove": "Nothing was stopped on this host, and the hosts after it were left as they are.",
-    "settled": "The hosts after it were left as they are: mend this one, then deploy again.",
-}
-
-
-def look(cluster: Cluster, host: str, units: Collection[str]) -> Snapshot:
-    """What must be known of the cluster to answer for these units."""
-    systems = {system for unit in units for system in systems_of(cluster.groups_of(host), unit)}
-    return gather(cluster, systems=systems, blocks="hdfs-datanode" in units)
-
-
-def reasons_of(snapshot: Snapshot, host: str, ask: str, units: Iterable[str]) -> list[Reason]:
-    """What stands against yes."""
+def looks(cluster: Cluster, host: str, ask: str, units: Collection[str]) -> Iterator[list[Reason]]:
+    """What stands against yes at each look; the last one is the answer."""
     if ask == "settled":
-        return [reason for unit in units for reason in settled(snapshot, host, unit).lacks]
-    return list(can_stop(snapshot, host, Purpose(ask), list(units)).reasons)
+        for found in settling(cluster, host, units, PATIENCE[Verdict.WAIT]):
+            yield [reason for one in found for reason in one.lacks]
+        return
+    systems = {system for unit in units for system in systems_of(cluster.groups_of(host), unit)}
+    began = time.monotonic()
+    while True:
+        reasons = list(can_stop(gather(cluster, systems=systems), host, Purpose(ask), units).reasons)
+        yield reasons
+        if time.monotonic() - began >= PATIENCE.get(worst(tuple(reasons)), 0):
+            return
+        time.sleep(POLL_SECONDS)

@@ -30,6 +30,7 @@ from tools.health.verdicts import Purpose, Verdict
 from tools.terminal import Problem, console, run
 
 BEGUN = clusters.ROOT / ".cache" / "verbs"
+RESUMED_SECONDS = 3600  # after which the same words mean a new restart
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,13 @@ def confirm(yes: bool) -> None:
 
 
 def since(cluster: Cluster, verb: str) -> int:
-    """Seconds since 1970 when this verb was begun, now or before it was interrupted."""
+    """Seconds since 1970 when this verb was begun: now, or within the last hour when it was interrupted."""
     path = begun(cluster)
     try:
         former = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         former = {}
-    if former.get("verb") == verb:
+    if former.get("verb") == verb and time.time() - former["since"] < RESUMED_SECONDS:
         console.print(f"  goes on with what was begun at {time.strftime('%X', time.localtime(former['since']))}")
         return int(former["since"])
     path.parent.mkdir(parents=True, exist_ok=True)

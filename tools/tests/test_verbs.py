@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tools import daemons, verbs
+from tools.cluster import Cluster
 from tools.health.snapshot import Quorum, Silent, Voter
 from tools.terminal import Problem
 from tools.tests.test_health import GROUPS, KAFKA, WHOLE
@@ -50,3 +53,14 @@ def test_without_a_terminal_and_without_yes_nothing_is_touched(monkeypatch: pyte
     with pytest.raises(Problem, match="YES=1"):
         verbs.confirm(yes=False)
     verbs.confirm(yes=True)
+
+
+def test_what_was_interrupted_goes_on_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "BEGUN", tmp_path)
+    cluster = Cluster({}, {})
+    begun = verbs.since(cluster, "make restart")
+    verbs.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 60}))
+    assert verbs.since(cluster, "make restart") == begun - 60
+    assert verbs.since(cluster, "make restart SERVICE=kafka") >= begun
+    verbs.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 4000}))
+    assert verbs.since(cluster, "make restart") >= begun

@@ -171,7 +171,9 @@ def test_safe_mode_is_told_everywhere_and_passes_by_itself(cluster: Cluster) -> 
         with browser() as chromium:
             page = chromium.new_page()
             page.goto(cluster.lab.url("dashboard"))
-            expect(page.locator("#jobs-list")).to_contain_text("HDFS is in safe mode and takes no changes.")
+            # The report is looked at every ten seconds.
+            jobs = expect(page.locator("#jobs-list"))
+            jobs.to_contain_text("HDFS is in safe mode and takes no changes.", timeout=60_000)
         failed = cluster.make("batch", check=False)
         assert failed.code and "HDFS is in safe mode and takes no changes." in failed.output
         cluster.ssh(EDGE, "sudo systemctl start retail-streaming")

@@ -21,7 +21,7 @@ def health(cluster: Cluster, *words: str) -> Result:
     inventory = cluster.lab.inventory.relative_to(cluster.checkout)
     sources = ("-i", str(inventory), "-i", f".lab/{cluster.lab.name}/inventory.yml")
     command = (str(cluster.checkout / ".venv/bin/python"), "-m", "tools.health", *sources, *words)
-    return run(*cluster.user.prefix, *command, cwd=cluster.checkout, check=False)
+    return run(*cluster.user.prefix, *command, cwd=cluster.checkout, env=cluster.user.environment, check=False)
 
 
 def gate(cluster: Cluster, host: str, purpose: str = "restart") -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_input_without_a_known_column(lab: TestLab) -> None:
 
 
 def test_a_damaged_archive(lab: TestLab, broken_checkout: Path) -> None:
-    archive = next((broken_checkout / ".cache" / "artefacts").glob("kafka-*"))
+    archive = next((broken_checkout / ".cache" / "artefacts").glob("hadoop-*"))
     content = archive.read_bytes()
     archive.unlink()  # the other name of the file, in this checkout's cache, stays whole
     archive.write_bytes(content[:1000] + b"damage" + content[1006:])

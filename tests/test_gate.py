@@ -70,10 +70,13 @@ def quiet(cluster: Cluster) -> Iterator[None]:
     """Nothing else writes to the cluster, and it is whole before and after."""
     jobs = "retail-batch.timer retail-streaming retail-producer"
     cluster.ssh("edge1", f"sudo systemctl stop {jobs} retail-batch")
-    for host in ("master1", "worker1", "worker2"):
-        assert health(cluster, "settled", host, "--wait", "120").code == 0
-    yield
-    cluster.ssh("edge1", f"sudo systemctl start {jobs}")
+    try:
+        for host in ("master1", "worker1", "worker2"):
+            done = health(cluster, "settled", host, "--wait", "120")
+            assert done.code == 0, done.output
+        yield
+    finally:
+        cluster.ssh("edge1", f"sudo systemctl start {jobs}")
 
 
 def test_a_worker_of_a_whole_cluster_may_stop(cluster: Cluster) -> None:

@@ -53,7 +53,9 @@ def shown(cluster: Cluster, run_id: str) -> Any:  # noqa: ANN401 - JSON
     """What the dashboard says of the jobs, as soon as it is about a run that is over."""
     answer = fetch_json(f"{cluster.lab.url('dashboard')}/api/jobs")
     ended = [row["ended"] for row in answer["rows"] if row["name"] == "batch"]
-    return answer if answer["last_batch"]["run_id"] == run_id and ended != [None] else None
+    # None is the last report while the one that a full disk left empty is what was looked at.
+    last = answer["last_batch"] or {}
+    return answer if last.get("run_id") == run_id and ended != [None] else None
 
 
 def exit_code(cluster: Cluster) -> str:

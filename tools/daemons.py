@@ -39,14 +39,12 @@ class Daemon:
         unit: Its systemd unit, without ending.
         group: Group of the inventory whose hosts run it.
         ports: What it listens on, by name.
-        mounts: Folders that may be disks of their own; without them it must not start.
         timer: Whether a timer starts it, so that it is a job and no daemon.
     """
 
     unit: str
     group: str
     ports: Mapping[str, Port] = field(default_factory=dict)
-    mounts: tuple[str, ...] = ()
     timer: bool = False
 
     @property
@@ -72,7 +70,6 @@ def read(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Daemon]:
             unit=row["unit"],
             group=row["group"],
             ports={port: Port(**entry) for port, entry in row.get("ports", {}).items()},
-            mounts=tuple(row.get("mounts", ())),
             timer=row.get("timer", False),
         )
         for name, row in rows.items()

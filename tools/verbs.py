@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import yaml
 from rich.table import Table
 
 from tools import cluster as clusters
@@ -44,8 +45,8 @@ class Step:
 
 def services() -> list[str]:
     """Units of all daemons, in the order in which ansible/restart.yml takes them."""
-    playbook = (clusters.ROOT / "ansible" / "restart.yml").read_text(encoding="utf-8")
-    return [line.split("unit: ")[1].rstrip(" }") for line in playbook.splitlines() if "unit: " in line]
+    plays = yaml.safe_load((clusters.ROOT / "ansible" / "restart.yml").read_text(encoding="utf-8"))
+    return [play["vars"]["unit"] for play in plays]
 
 
 def chosen(name: str, known: Sequence[str], what: str) -> list[str]:

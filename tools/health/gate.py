@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tools.daemons import table, units_of
 from tools.health.rules import edge, hdfs, kafka, spark
 from tools.health.snapshot import Kafka, Silent, Snapshot
-from tools.health.verdicts import Purpose, Reason, Verdict, not_yet, silence, worst
+from tools.health.verdicts import Purpose, Reason, Verdict, not_yet, only, silence, worst
 
 MayStop = Callable[[Snapshot, str, Purpose], Iterable[Reason]]
 Settles = Callable[[Snapshot, str, Snapshot | None], Iterable[Reason]]
@@ -27,23 +27,25 @@ class Row:
         system: Which of HDFS, Kafka and Spark must be asked; empty when systemd knows enough.
         may_stop: What is said against stopping its daemon.
         settles: What it lacks when it has started.
+        loss: What is lost with the last host of the group; empty when the rule itself asks what is left.
     """
 
     system: str
     may_stop: MayStop
     settles: Settles | None = None
+    loss: str = ""
 
 
 # The next daemon is a row here. A group whose daemon has none is never answered with yes.
 RULES: dict[str, Row] = {
-    "namenode": Row("hdfs", hdfs.namenode, hdfs.namenode_settled),
+    "namenode": Row("hdfs", hdfs.namenode, hdfs.namenode_settled, loss="the names of all files are lost"),
     "datanode": Row("hdfs", hdfs.datanode, hdfs.datanode_settled),
     "kafka_controller": Row("kafka", kafka.controller, kafka.controller_settled),
-    "kafka_broker": Row("kafka", kafka.broker, kafka.broker_settled),
-    "spark_master": Row("spark", spark.master, spark.master_settled),
-    "spark_worker": Row("spark", spark.worker, spark.worker_settled),
+    "kafka_broker": Row("kafka", kafka.broker, kafka.broker_settled, loss="all topics are lost"),
+    "spark_master": Row("spark", spark.master, spark.master_settled, loss="no application can run"),
+    "spark_worker": Row("spark", spark.worker, spark.worker_settled, loss="no application can run"),
     "spark_history": Row("", spark.history),
-    "edge": Row("", edge.edge),
+    "edge": Row("", edge.edge, loss="batch, stream, producer and dashboard have no host"),
 }
 SYSTEM_GROUPS = tuple(group for group, row in RULES.items() if row.system)
 
@@ -111,8 +113,11 @@ def can_stop(
     if isinstance(found := snapshot.units[host], Silent):
         reasons.append(silence("host", host, found))
     for group in concerned:
-        if group in RULES:
-            reasons += RULES[group].may_stop(snapshot, host, purpose)
+        row = RULES.get(group)
+        if row and row.loss and purpose is Purpose.REMOVE and snapshot.hosts_in(group) == [host]:
+            reasons.append(only(host, group, row.loss))
+        elif row:
+            reasons += row.may_stop(snapshot, host, purpose)
         else:
             reasons.append(silence(group, group, Silent("there is no rule for it yet")))
     reasons.sort(key=lambda reason: -reason.verdict.gravity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tools.health.snapshot import Silent, Snapshot
-from tools.health.verdicts import Purpose, Reason, Verdict, only, silence
+from tools.health.verdicts import Purpose, Reason, Verdict, silence
 
 PAUSES = {
     "retail-streaming": "the stream pauses and goes on from its checkpoint",
@@ -17,9 +17,6 @@ PAUSES = {
 
 def edge(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
     """What is interrupted, of what runs now."""
-    if purpose is Purpose.REMOVE and snapshot.hosts_in("edge") == [host]:
-        yield only(host, "edge", "batch, stream, producer and dashboard have no host")
-        return
     units = snapshot.units.get(host, {})
     if isinstance(units, Silent):
         yield silence("pipeline", host, units)

@@ -28,9 +28,6 @@ REPORTED = 0.999  # dfs.namenode.safemode.threshold-pct: with fewer blocks a Nam
 def namenode(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
     """A NameNode must come back by itself, and somebody must know where the blocks are."""
     hdfs = snapshot.hdfs
-    if purpose is Purpose.REMOVE and snapshot.hosts_in("namenode") == [host]:
-        yield only(host, "namenode", "the names of all files are lost")
-        return
     if hdfs is None or isinstance(hdfs, Silent):
         # Nothing is taken away from those who cannot use it now.
         if may_run(snapshot, host, "hdfs-namenode"):

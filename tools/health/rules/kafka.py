@@ -28,9 +28,6 @@ CAUGHT_UP_SECONDS = 2  # controller.quorum.fetch.timeout.ms: a voter that lags l
 def broker(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
     """Every partition that a broker has in sync must keep as many copies in sync as its producers need."""
     kafka = snapshot.kafka
-    if purpose is Purpose.REMOVE and snapshot.hosts_in("kafka_broker") == [host]:
-        yield only(host, "kafka_broker", "all topics are lost")
-        return
     if kafka is None or isinstance(kafka, Silent):
         if may_run(snapshot, host, UNIT) or purpose is Purpose.REMOVE:
             yield silence("in-sync copies", "Kafka", kafka or Silent("no host"))

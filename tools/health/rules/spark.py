@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tools.health.snapshot import Application, Silent, Snapshot, Spark, Worker
-from tools.health.verdicts import Purpose, Reason, Verdict, count, may_run, not_yet, only, silence
+from tools.health.verdicts import Purpose, Reason, Verdict, count, may_run, not_yet, silence
 
 
 def master(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
     """What runs without a standby master is interrupted."""
     spark = snapshot.spark
-    if purpose is Purpose.REMOVE and snapshot.hosts_in("spark_master") == [host]:
-        yield only(host, "spark_master", "no application can run")
-        return
     if spark is None or isinstance(spark, Silent):
         if may_run(snapshot, host, "spark-master"):
             yield silence("applications", "Spark", spark or Silent("no host"))
@@ -30,9 +27,6 @@ def master(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
 def worker(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
     """Other workers must have room for what runs on this one; else it waits."""
     spark = snapshot.spark
-    if purpose is Purpose.REMOVE and snapshot.hosts_in("spark_worker") == [host]:
-        yield only(host, "spark_worker", "no application can run")
-        return
     if spark is None or isinstance(spark, Silent):
         if may_run(snapshot, host, "spark-worker"):
             yield silence("cores", "Spark", spark or Silent("no host is in the group spark_master"))

@@ -25,7 +25,7 @@ step = @printf '\n== %s\n' '$(1)'; from=$$EPOCHSECONDS; $(2); printf '== %s: %d 
 .PHONY: lab
 lab: setup preflight hosts artefacts ## from nothing to the running pipeline; goes on where it stopped
 	@$(MAKE) site
-	@python -m tools.status --urls
+	@python -m tools.health.status --urls
 
 .PHONY: local
 local: ## no root, no cluster: the batch on ./data, and the dashboard over it on PORT (5000)
@@ -48,11 +48,11 @@ destroy: setup ## delete the hosts and all their data
 
 .PHONY: status
 status: setup ## units on every host, last and next runs of the jobs, the URLs
-	@python -m tools.status
+	@python -m tools.health.status
 
 .PHONY: check
 check: setup ## prove that data flows, from HDFS to the live window
-	@python -m tools.check
+	@python -m tools.health.check
 
 .PHONY: can-stop
 can-stop: setup ## may a host stop now, and why not? make can-stop HOST=worker1 [FOR=restart|remove] [JSON=1]
@@ -61,7 +61,7 @@ can-stop: setup ## may a host stop now, and why not? make can-stop HOST=worker1 
 
 .PHONY: quarantine
 quarantine: setup ## records that could not be used: how many, why, examples
-	@python -m tools.quarantine
+	@python -m tools.data.quarantine
 
 .PHONY: ssh
 ssh: ## a shell on a host: make ssh HOST=edge1
@@ -77,7 +77,7 @@ batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its r
 
 .PHONY: input
 input: setup ## how the files of data/input are read, and what does not fit; WRITE=1 writes a dataset.toml for it
-	@python -m tools.input $(INVENTORY) $(if $(WRITE),--write)
+	@python -m tools.data.input $(INVENTORY) $(if $(WRITE),--write)
 
 .PHONY: streaming
 streaming: setup ## restart streaming and producer, nothing else
@@ -85,7 +85,7 @@ streaming: setup ## restart streaming and producer, nothing else
 
 .PHONY: sample-data
 sample-data: setup ## write the sample month to data/input anew
-	@python -m tools.sample_data
+	@python -m tools.data.sample_data
 
 ##@ Day two
 
@@ -104,7 +104,7 @@ site: setup
 	$(call step,Deploy,ansible-playbook ansible/site.yml)
 
 .PHONY: deploy
-deploy: check-hosts artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere
+deploy: preflight-hosts artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere
 
 .PHONY: base hdfs kafka spark jobs producer dashboard
 base: ## names, journal, Java on every host
@@ -127,14 +127,19 @@ setup: ## install the Debian packages and Python tools that the verbs need
 preflight: setup ## do inventory and input make sense, does the lab fit on this machine?
 	@python -m tools.preflight all $(INVENTORY)
 
-.PHONY: check-inventory
-check-inventory: setup ## do inventory and input make sense, wherever the hosts are?
+.PHONY: preflight-inventory
+preflight-inventory: setup ## do inventory and input make sense, wherever the hosts are?
 	@python -m tools.preflight inventory $(INVENTORY)
 	@python -m tools.preflight input $(INVENTORY)
 
-.PHONY: check-hosts
-check-hosts: check-inventory ## can hosts that exist become the cluster? one table of what to mend; part of `make deploy`
+.PHONY: preflight-hosts
+preflight-hosts: preflight-inventory ## can hosts that exist become the cluster? one table of what to mend; part of `make deploy`
 	$(call step,Look at the hosts,ansible-playbook ansible/preflight.yml)
+
+# Words of earlier versions, and of folders.
+.PHONY: check-inventory check-hosts webapp
+check-inventory check-hosts webapp:
+	@echo "It is \`make $(or $(patsubst check-%,preflight-%,$(filter check-%,$@)),dashboard)\`." >&2; exit 2
 
 .PHONY: artefacts
 artefacts: setup ## fetch, pack and verify what the hosts receive

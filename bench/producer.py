@@ -26,7 +26,7 @@ from retail_producer.schedule import Schedule
 from retail_producer.settings import Settings
 
 from bench import Ratio, show
-from tools.kafka_broker import create_topic, running
+from tools.testing.kafka_broker import create_topic, running
 
 ROUNDS = 5
 RATES = (5, 200, 10_000)

@@ -21,7 +21,7 @@ from retail_jobs.streaming import SPARK, Streaming
 
 from bench import Ratio, show, spark_settings
 from bench.streaming import CORES, MEMORY, PARTITIONS, event, send, settings
-from tools.kafka_broker import create_topic, running, spark_kafka_jars
+from tools.testing.kafka_broker import create_topic, running, spark_kafka_jars
 
 RATE, WATERMARK, MINUTES = 2_000, "2 minutes", (10, 25)
 # Both times are the end of a whole micro-batch: what is remembered falls with each of them, and grows until the next.

@@ -30,7 +30,7 @@ from retail_jobs.stream_state import Totals
 from retail_jobs.streaming import SPARK, Streaming
 
 from bench import Ratio, show, spark_settings
-from tools.kafka_broker import create_topic, running, spark_kafka_jars
+from tools.testing.kafka_broker import create_topic, running, spark_kafka_jars
 
 CORES, MEMORY, PARTITIONS, RATE, TRIGGER = 2, "1g", 3, 200, 5.0
 WARM_UP, WARM_UPS = 200_000, 5

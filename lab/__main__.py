@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.preflight import ROOT, Inventory, has_sudo_ready
+from tools import ROOT
+from tools.preflight import Inventory, has_sudo_ready
 from tools.terminal import Problem, console, run
 
 PROGRAM = ("/usr/bin/python3", "-B", "-m", "shopfloor_lab")

@@ -22,7 +22,7 @@ from tests.commands import run, wait_for
 from tests.conftest import Cluster
 from tests.labs import OUTPUT, ROOT, derive
 from tools import daemons
-from tools.oracle import compare, daily_revenue
+from tools.data.oracle import compare, daily_revenue
 from tools.terminal import fetch
 
 HOSTS = ("master1", "worker1", "worker2", "edge1")
@@ -208,7 +208,7 @@ def test_the_timer_shows_its_next_run_and_the_batch_runs_by_hand(cluster: Cluste
 def test_another_month_adds_days_and_leaves_the_others(cluster: Cluster) -> None:
     before = partitions(cluster)
     month = cluster.lab.data / "month"
-    cluster.python("tools.sample_data", "--month", "2025-10", "--rows", "400", "--seed", "7", "--out", str(month))
+    cluster.python("tools.data.sample_data", "--month", "2025-10", "--rows", "400", "--seed", "7", "--out", str(month))
     for file in month.glob("*.csv"):
         if file.name != "products.csv":
             shutil.copy(file, cluster.lab.data / "input" / f"october-{file.name}")

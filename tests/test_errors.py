@@ -18,7 +18,7 @@ from tests.browser import browser
 from tests.commands import wait_for
 from tests.conftest import Cluster
 from tests.test_cluster import fetch_json, published_csv
-from tools.oracle import compare, daily_revenue
+from tools.data.oracle import compare, daily_revenue
 
 NAMENODE, DATANODES, EDGE = "master1", ("worker1", "worker2"), "edge1"
 NO_ATTEMPTS = "/run/systemd/system/retail-batch.service.d/attempts.conf"

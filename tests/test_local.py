@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.commands import run, wait_for
 from tests.labs import OUTPUT, ROOT
-from tools.oracle import compare, daily_revenue
+from tools.data.oracle import compare, daily_revenue
 
 PORT = 15001
 # Whoever runs this loses what root may do, and keeps what an owner of the checkout may.

@@ -1,4 +1,4 @@
-"""Hosts that exist: what `make check-hosts` says of them, before anything is deployed."""
+"""Hosts that exist: what `make preflight-hosts` says of them, before anything is deployed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def faults(cluster: Cluster) -> Iterator[None]:
 
 
 def test_a_deployed_cluster_is_in_order(cluster: Cluster) -> None:
-    looked = cluster.make("check-hosts")
+    looked = cluster.make("preflight-hosts")
     assert "4 hosts, all in order" in looked.output
     assert looked.changed == 0
 
@@ -53,7 +53,7 @@ def test_all_that_is_wrong_stands_in_one_table(cluster: Cluster, inventory: Path
     hosts["worker2"] |= {"ansible_user": "plain", "ansible_ssh_extra_args": "-o ControlPath=none"}
     hosts["worker3"] = {"ansible_host": f"{network}.{NO_SUCH_HOST}"}
     file.write_text(yaml.safe_dump(content))
-    looked = cluster.make("check-hosts", inventory=inventory, check=False)
+    looked = cluster.make("preflight-hosts", inventory=inventory, check=False)
     assert looked.code and looked.changed == 0
     assert "Traceback" not in looked.output
     rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in looked.output.splitlines() if "│" in line]

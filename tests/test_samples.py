@@ -22,9 +22,9 @@ from retail_dataset.rules import DataSet
 from tests.commands import run, wait_for
 from tests.conftest import Cluster
 from tests.test_cluster import fetch_json
-from tools.oracle import compare, daily_revenue
-from tools.sales_files import look_at
-from tools.samples import EXPECTED, SAMPLES, add_to, expected, published, rows_of
+from tools.data.oracle import compare, daily_revenue
+from tools.data.sales_files import look_at
+from tools.testing.samples import EXPECTED, SAMPLES, add_to, expected, published, rows_of
 
 UNUSABLE = "broken_beside_good"
 """The sample that `make batch` refuses, so that it comes into HDFS by another way."""

@@ -102,7 +102,7 @@ def lxc_network() -> Iterator[None]:
 def up(project: Project, lxc_network: None) -> Iterator[Result]:
     """The machine, from nothing to the running pipeline."""
     box = project.checkout.parent / "lxc.box"
-    run(PYTHON, "-m", "tools.lxc_box", str(box))
+    run(PYTHON, "-m", "lab.vagrant.lxc_box", str(box))
     project.vagrant("box", "add", "--name", BOX, str(box))
     box.unlink()
     try:
@@ -205,7 +205,7 @@ def test_a_network_that_this_machine_has_already(project: Project) -> None:
 
 
 def test_a_box_in_a_folder_that_is_not_there(project: Project) -> None:
-    said = run(PYTHON, "-m", "tools.lxc_box", str(project.checkout / "boxes/lxc.box"), check=False)
+    said = run(PYTHON, "-m", "lab.vagrant.lxc_box", str(project.checkout / "boxes/lxc.box"), check=False)
     assert said.code and f"There is no folder {project.checkout}/boxes: make it first." in " ".join(said.output.split())
 
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tools import ROOT
 from tools.terminal import Problem
 
-ROOT = Path(__file__).resolve().parent.parent
 UNREACHABLE = 255  # ssh's own exit code
 
 T = TypeVar("T")

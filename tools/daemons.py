@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-TABLE = Path(__file__).resolve().parent.parent / "ansible" / "vars" / "daemons.yml"
+from tools import ROOT
+
+TABLE = ROOT / "ansible" / "vars" / "daemons.yml"
 OPEN_TO = ("itself", "hosts", "people")
 
 

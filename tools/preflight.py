@@ -25,11 +25,11 @@ from typing import Any
 
 import yaml
 
-from tools.packing import PLATFORMS
-from tools.sales_files import objections as input_objections
+from tools import ROOT
+from tools.artefacts.packing import PLATFORMS
+from tools.data.sales_files import objections as input_objections
 from tools.terminal import Problem, console, run
 
-ROOT = Path(__file__).resolve().parent.parent
 HEADROOM_MIB = 512  # for Ansible and the rest of the machine, beside what the hosts may use
 BASE_DEFAULTS: dict[str, Any] = yaml.safe_load((ROOT / "roles/base/defaults/main.yml").read_text())
 HOST_DISK_MIB: int = BASE_DEFAULTS["base_disk_mib"]

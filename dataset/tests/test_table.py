@@ -14,7 +14,7 @@ from retail_dataset.rules import DataSet, ProductRules, Rules
 from retail_dataset.table import open_file, read_table, unpacked
 from retail_dataset.text import LONGEST_LINE
 
-from tools.samples import EXPECTED, SAMPLES
+from tools.testing.samples import EXPECTED, SAMPLES
 
 
 def records(content: bytes, rules: Rules | None = None) -> list[str]:

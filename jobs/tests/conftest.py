@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from retail_jobs.batch import SPARK
 from retail_jobs.session import open_session
 
-from tools.kafka_broker import Broker, running, spark_kafka_jars
+from tools.testing.kafka_broker import Broker, running, spark_kafka_jars
 
 # What else a machine does is no reason to fail.
 settings.register_profile("shared", deadline=None)

@@ -14,7 +14,7 @@ from retail_jobs.batch import Batch
 from retail_jobs.errors import JobError
 from retail_jobs.settings import Settings
 
-from tools.oracle import compare, daily_revenue
+from tools.data.oracle import compare, daily_revenue
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "input"
 HEADER = "order_id,order_date,store_id,store_city,product,quantity,unit_price,amount\n"

@@ -20,7 +20,7 @@ from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
 from tools import JOBS_PATH
-from tools.hdfs_daemons import DATANODE, NAMENODE, Hdfs, running_hdfs
+from tools.testing.hdfs_daemons import DATANODE, NAMENODE, Hdfs, running_hdfs
 
 
 def explained(action: Callable[[], object]) -> Explanation:

@@ -20,8 +20,8 @@ from retail_jobs.report import Report
 from retail_jobs.settings import Settings
 
 from tools import JOBS_PATH
-from tools.interruptions import Stopped, StoppingStorage
-from tools.oracle import compare, daily_revenue
+from tools.data.oracle import compare, daily_revenue
+from tools.testing.interruptions import Stopped, StoppingStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "order_id,order_date,store_id,store_city,product,quantity,unit_price,amount\n"
@@ -72,7 +72,7 @@ class Shop:
             "SPARK_LOCAL_IP": "127.0.0.1",
         }
         return subprocess.run(
-            [sys.executable, "-m", "tools.interruptions", str(changes)],
+            [sys.executable, "-m", "tools.testing.interruptions", str(changes)],
             cwd=ROOT,
             env=os.environ | environment,
             stdout=subprocess.PIPE,

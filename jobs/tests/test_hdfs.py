@@ -16,8 +16,8 @@ from retail_jobs.report import Report
 from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
-from tools.hdfs_daemons import Hdfs, running_hdfs
-from tools.oracle import compare, daily_revenue
+from tools.data.oracle import compare, daily_revenue
+from tools.testing.hdfs_daemons import Hdfs, running_hdfs
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "input"
 

@@ -22,7 +22,7 @@ from retail_jobs.settings import Settings
 from retail_jobs.storage import Storage
 
 from tools import JOBS_PATH
-from tools.oracle import compare, daily_revenue
+from tools.data.oracle import compare, daily_revenue
 
 ROOT = Path(__file__).resolve().parents[2]
 

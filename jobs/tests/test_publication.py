@@ -15,7 +15,7 @@ from retail_jobs import publication
 from retail_jobs.publication import KEPT_SNAPSHOTS, Plan, first_state, latest, load_state, recover
 from retail_jobs.storage import Storage
 
-from tools.interruptions import Stopped, StoppingStorage
+from tools.testing.interruptions import Stopped, StoppingStorage
 
 PUBLICATIONS = 50
 

@@ -17,8 +17,8 @@ from retail_jobs.storage import FileInfo, Storage
 from retail_jobs.stream_events import clean_events
 from retail_producer.rows import events, sources
 
-from tools.forms import FORMS
-from tools.samples import EXPECTED, SAMPLES, Sale, expected, summary
+from tools.testing.forms import FORMS
+from tools.testing.samples import EXPECTED, SAMPLES, Sale, expected, summary
 
 
 @pytest.fixture(scope="module")

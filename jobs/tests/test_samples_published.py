@@ -14,9 +14,9 @@ from retail_jobs.batch import Batch
 from retail_jobs.report import Report
 from retail_jobs.settings import Settings
 
-from tools.forms import FORMS
-from tools.oracle import compare, daily_revenue
-from tools.samples import EXPECTED, SAMPLES, add_to, expected, published, rows_of, summary
+from tools.data.oracle import compare, daily_revenue
+from tools.testing.forms import FORMS
+from tools.testing.samples import EXPECTED, SAMPLES, add_to, expected, published, rows_of, summary
 
 INPUT = SAMPLES.parent / "input"
 

@@ -35,7 +35,7 @@ from retail_jobs.streaming import SPARK, ProgressLog, Streaming, lost_data
 from retail_jobs.windows import Key, Value
 
 from tools import JOBS_PATH
-from tools.kafka_broker import Broker, create_topic, spark_kafka_jars
+from tools.testing.kafka_broker import Broker, create_topic, spark_kafka_jars
 
 NOON = datetime(2025, 9, 1, 12, 0, tzinfo=UTC)
 Sums = dict[tuple[str, str], tuple[int, Decimal]]

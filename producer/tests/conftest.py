@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.kafka_broker import Broker, running
+from tools.testing.kafka_broker import Broker, running
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from tools.kafka_broker import Broker, create_topic
+from tools.testing.kafka_broker import Broker, create_topic
 
 ROOT = Path(__file__).resolve().parents[2]
 

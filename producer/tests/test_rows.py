@@ -13,8 +13,8 @@ from retail_dataset.text import LONGEST_LINE
 from retail_producer.rows import events, original_time, passes, sources
 from retail_producer.settings import ConfigurationError
 
-from tools.forms import FORMS
-from tools.samples import EXPECTED, SAMPLES, Sale, expected, summary
+from tools.testing.forms import FORMS
+from tools.testing.samples import EXPECTED, SAMPLES, Sale, expected, summary
 
 HEADER = "order_id,order_date,store_id,store_city,product,quantity,unit_price,amount\n"
 READERS = {

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from tools import daemons
 from tools.cluster import Cluster, Host, UnreachableError
+from tools.data.sample_data import products_csv
 from tools.faults import plan
 from tools.health.gate import lacks
 from tools.health.snapshot import gather
-from tools.sample_data import products_csv
 from tools.terminal import Problem, console
 
 EDGE = (Path(__file__).parent / "edge.py").read_text()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from tools.sample_data import CANONICAL, make_month, make_order, soil, to_csv
+from tools.data.sample_data import CANONICAL, make_month, make_order, soil, to_csv
 
 RATE = 40.0  # events per second
 # A second of the test is a minute and a half of the events' time: windows close while faults happen.

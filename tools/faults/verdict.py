@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tools.data.oracle import Answer, compare, compare_windows, compute
+from tools.data.sample_data import products_csv
 from tools.faults import plan
 from tools.faults.pipeline import DEADLINE, Pipeline, as_root, on
-from tools.oracle import Answer, compare, compare_windows, compute
-from tools.sample_data import products_csv
 from tools.terminal import Problem
 
 Rows = Sequence[Mapping[str, object]]

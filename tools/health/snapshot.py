@@ -16,7 +16,7 @@ from typing import Any
 
 from tools.cluster import Cluster, Host, UnreachableError
 from tools.daemons import port
-from tools.status import Unit, look_at
+from tools.health.status import Unit, look_at
 
 ASK = (Path(__file__).parent / "ask.py").read_text(encoding="utf-8")
 SUPERUSER = "hdfs"  # of HDFS: who runs the NameNode

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tools import artefacts, maven, packing
-from tools.maven import Coordinate
-from tools.products import Checkout, Product
+from tools import ROOT
+from tools.artefacts import __main__ as artefacts
+from tools.artefacts import maven, packing
+from tools.artefacts.maven import Coordinate
+from tools.artefacts.products import Checkout, Product
 from tools.terminal import Problem
 
-ROOT = artefacts.ROOT
 JAR = Coordinate.parse("org.example:pages:1.0:tests")
 TABLE = """
 maven_plugin = "{plugin}"
@@ -44,10 +45,10 @@ def locked_requirement(name: str) -> str:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with two products, whose jar is in the cache already."""
-    plugin = tomllib.loads((ROOT / "tools/artefacts.toml").read_text())["maven_plugin"]
+    plugin = tomllib.loads((ROOT / "tools/artefacts/artefacts.toml").read_text())["maven_plugin"]
     for folder in ("tools", "requirements", "shop/retail_shop/tests", ".cache/downloads"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "tools/artefacts.toml").write_text(TABLE.format(plugin=plugin))
+    (tmp_path / "tools/artefacts/artefacts.toml").write_text(TABLE.format(plugin=plugin))
     (tmp_path / "requirements/build.txt").write_text("")
     (tmp_path / "requirements/shop.txt").write_text(locked_requirement("blinker"))
     (tmp_path / "shop/retail_shop/__init__.py").write_text("PRICE = 1\n")
@@ -175,7 +176,7 @@ def test_a_wrong_hash_of_a_distribution_stops(root: Path) -> None:
 
 
 def test_a_lock_that_does_not_fit_the_table_is_noticed(root: Path) -> None:
-    table = root / "tools/artefacts.toml"
+    table = root / "tools/artefacts/artefacts.toml"
     table.write_text(table.read_text().replace('"lib"', '"libs"'))
     with pytest.raises(Problem, match="Run `make lock`"):
         artefacts.main(["all"])

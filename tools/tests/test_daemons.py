@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 import yaml
 
-from tools import daemons
-from tools.preflight import REQUIRED_GROUPS, ROOT
+from tools import ROOT, daemons
+from tools.preflight import REQUIRED_GROUPS
 
 ROWS = yaml.safe_load(daemons.TABLE.read_text())["daemons"]
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
+from tools.data.oracle import compute
 from tools.faults import plan
 from tools.faults.verdict import Rows, stream_differences
-from tools.oracle import compute
 
 PLACES = {"driver killed": ["edge1"], "broker killed": ["worker1", "worker2"], "partition": ["worker1", "worker2"]}
 

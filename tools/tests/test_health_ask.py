@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tools.hdfs_daemons import USER, Hdfs, running_hdfs
 from tools.health.snapshot import ASK, Kafka, Placement, hdfs_from, kafka_from
 from tools.health.snapshot import Hdfs as HdfsState
-from tools.kafka_broker import Broker, create_topic, running
+from tools.testing.hdfs_daemons import USER, Hdfs, running_hdfs
+from tools.testing.kafka_broker import Broker, create_topic, running
 
 
 def ask(*words: str) -> subprocess.CompletedProcess[str]:

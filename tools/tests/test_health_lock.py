@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.cluster import ROOT, Cluster, Host
+from tools import ROOT
+from tools.cluster import Cluster, Host
 from tools.health import lock
 from tools.health.lock import held
 from tools.terminal import Problem

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tools.cluster import ROOT, Cluster, Host
+from tools import ROOT
+from tools.cluster import Cluster, Host
 from tools.health import watch
 from tools.health.gate import Settled
 from tools.health.snapshot import Hdfs, Snapshot, UnitState

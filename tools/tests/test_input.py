@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from retail_dataset.rules import DataSet
 
-from tools.input import show
-from tools.oracle import compute
-from tools.proposal import as_toml, propose
-from tools.sales_files import doubts, look_at, objections
-from tools.samples import EXPECTED, SAMPLES
+from tools.data.input import show
+from tools.data.oracle import compute
+from tools.data.proposal import as_toml, propose
+from tools.data.sales_files import doubts, look_at, objections
 from tools.terminal import Problem
+from tools.testing.samples import EXPECTED, SAMPLES
 
 RULES = "dataset.toml"
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.modules.kafka_topics import Topic, changes
-from tools.kafka_broker import Broker, running
+from tools.testing.kafka_broker import Broker, running
 
 MODULE = Path(__file__).resolve().parents[2] / "plugins" / "modules" / "kafka_topics.py"
 SALES = {"name": "sales", "partitions": 3, "config": {"retention.ms": 604800000}}

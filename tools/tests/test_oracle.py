@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tools import oracle
-from tools.forms import FORMS
-from tools.oracle import DailyRevenue, compare, compute
-from tools.samples import EXPECTED, SAMPLES, expected
+from tools.data import oracle
+from tools.data.oracle import DailyRevenue, compare, compute
 from tools.terminal import Problem
+from tools.testing.forms import FORMS
+from tools.testing.samples import EXPECTED, SAMPLES, expected
 
 HEADER = "order_id,order_date,store_id,store_city,product,quantity,unit_price,amount\n"
 PRODUCTS = "product,category,brand\nMilk,Dairy,Alp\n"

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tools import preflight
+from tools import ROOT, preflight
 from tools.preflight import Inventory, Machine
 from tools.terminal import Problem
 
-GOOD: dict[str, Any] = yaml.safe_load((preflight.ROOT / "inventories/lab/hosts.yml").read_text())
-KNOWN = preflight.known_variables(preflight.ROOT / "roles")
+GOOD: dict[str, Any] = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text())
+KNOWN = preflight.known_variables(ROOT / "roles")
 ROOMY = Machine("x86_64", may_become_root=True, free_memory=64_000, free_disk=100_000)
 Make = Callable[..., Inventory]
 
@@ -44,14 +44,14 @@ def objections(inventory: Inventory) -> list[str]:
 
 @pytest.mark.parametrize("name", ["byo", "lab", "mini"])
 def test_our_own_inventories_pass(name: str) -> None:
-    assert objections(Inventory.load(preflight.ROOT / "inventories" / name)) == []
+    assert objections(Inventory.load(ROOT / "inventories" / name)) == []
 
 
 @pytest.mark.parametrize("name", ["byo", "lab", "mini"])
 def test_workers_have_room_for_both_jobs_and_a_shell(name: str) -> None:
-    inventory = Inventory.load(preflight.ROOT / "inventories" / name)
-    jobs = yaml.safe_load((preflight.ROOT / "roles/jobs/defaults/main.yml").read_text())
-    shell = yaml.safe_load((preflight.ROOT / "roles/spark/defaults/main.yml").read_text())["spark_app_cores"]
+    inventory = Inventory.load(ROOT / "inventories" / name)
+    jobs = yaml.safe_load((ROOT / "roles/jobs/defaults/main.yml").read_text())
+    shell = yaml.safe_load((ROOT / "roles/spark/defaults/main.yml").read_text())["spark_app_cores"]
     workers = [inventory.hosts[host] for host in inventory.groups["spark_worker"]]
     wanted = [jobs["jobs_batch_spark"]["spark.cores.max"], jobs["jobs_streaming_spark"]["spark.cores.max"], shell]
     assert sum(worker["spark_worker_cores"] for worker in workers) >= sum(wanted)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import sample_data
+from tools.data import sample_data
 
 ROOT = Path(__file__).parents[2]
 

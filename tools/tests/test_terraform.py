@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.preflight import REQUIRED_GROUPS, ROOT, Inventory, inventory_objections, known_variables
+from tools import ROOT
+from tools.preflight import REQUIRED_GROUPS, Inventory, inventory_objections, known_variables
 
 PROGRAM = next((program for program in ("terraform", "tofu") if shutil.which(program)), None)
 ROOTS = sorted(path.parent.name for path in (ROOT / "terraform").glob("*/main.tf"))

@@ -8,59 +8,60 @@ from pathlib import Path
 
 import pytest
 
-from tools import daemons, verbs
+from tools import daemons
 from tools.cluster import Cluster
 from tools.health.snapshot import Quorum, Silent, Voter
 from tools.terminal import Problem
 from tools.tests.test_health import GROUPS, KAFKA, WHOLE
+from tools.verbs import plan, restart
 
 HOSTS = list(GROUPS)
 
 
 def test_every_daemon_can_be_restarted() -> None:
-    assert set(verbs.services()) == {daemon.unit for daemon in daemons.table().values() if not daemon.timer}
+    assert set(restart.services()) == {daemon.unit for daemon in daemons.table().values() if not daemon.timer}
 
 
 def test_only_what_a_host_runs_is_restarted_there() -> None:
-    plan = verbs.restart_plan(WHOLE, ["worker1"], verbs.services())
-    assert [step.unit for step in plan] == ["hdfs-datanode", "kafka", "spark-worker"]
+    steps = plan.restart_plan(WHOLE, ["worker1"], restart.services())
+    assert [step.unit for step in steps] == ["hdfs-datanode", "kafka", "spark-worker"]
 
 
 def test_the_active_controller_goes_last() -> None:
     voters = tuple(Voter(number, host) for number, host in enumerate(("master1", "worker1", "worker2"), 1))
     snapshot = replace(WHOLE, kafka=replace(KAFKA, quorum=Quorum(2, voters)))
-    plan = verbs.restart_plan(snapshot, HOSTS, ["kafka"])
-    assert [step.host for step in plan] == ["master1", "worker2", "worker1"]
+    steps = plan.restart_plan(snapshot, HOSTS, ["kafka"])
+    assert [step.host for step in steps] == ["master1", "worker2", "worker1"]
 
 
 def test_one_word_means_all_daemons_of_a_product() -> None:
-    assert verbs.chosen("hdfs", verbs.services(), "service") == ["hdfs-datanode", "hdfs-namenode"]
+    assert plan.chosen("hdfs", restart.services(), "service") == ["hdfs-datanode", "hdfs-namenode"]
 
 
 def test_a_misspelt_name_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(Problem, match="Did you mean worker1"):
-        verbs.chosen("worker11", HOSTS, "host")
+        plan.chosen("worker11", HOSTS, "host")
 
 
 def test_a_plan_with_a_no_touches_nothing() -> None:
-    plan = verbs.restart_plan(replace(WHOLE, kafka=Silent("worker1: no answer")), HOSTS, ["kafka"])
+    steps = plan.restart_plan(replace(WHOLE, kafka=Silent("worker1: no answer")), HOSTS, ["kafka"])
     with pytest.raises(Problem, match="kafka on master1 may not stop: UNKNOWN"):
-        verbs.refuse(plan)
+        plan.refuse(steps)
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, PTH123 - it ends with the process
     with pytest.raises(Problem, match="YES=1"):
-        verbs.confirm(yes=False)
-    verbs.confirm(yes=True)
+        plan.confirm(yes=False)
+    plan.confirm(yes=True)
 
 
 def test_what_was_interrupted_goes_on_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verbs, "BEGUN", tmp_path)
+    monkeypatch.setattr(plan, "BEGUN", tmp_path)
     cluster = Cluster({}, {})
-    begun = verbs.since(cluster, "make restart")
-    verbs.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 60}))
-    assert verbs.since(cluster, "make restart") == begun - 60
-    assert verbs.since(cluster, "make restart SERVICE=kafka") >= begun
-    verbs.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 4000}))
-    assert verbs.since(cluster, "make restart") >= begun
+    begun = plan.since(cluster, "make restart")
+    plan.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 60}))
+    assert plan.since(cluster, "make restart") == begun - 60
+    assert plan.since(cluster, "make restart SERVICE=kafka") >= begun
+    plan.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 4000}))
+    assert plan.since(cluster, "make restart") >= begun

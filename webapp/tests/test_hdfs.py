@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.hdfs_daemons import DATANODE, NAMENODE, Hdfs, archive, running_hdfs
+from tools.testing.hdfs_daemons import DATANODE, NAMENODE, Hdfs, archive, running_hdfs
 
 from .samples import DAY_1, DAY_2, DAY_3, QUARANTINED, Publisher, publish_month, write_quarantine
 from .serving import serving

@@ -16,7 +16,7 @@ from retail_webapp.sources.live import LiveSource
 from retail_webapp.sources.report import State, iso
 from retail_webapp.sources.unread import Unread, UnreadSource
 
-from tools.kafka_broker import Broker, create_topic, running
+from tools.testing.kafka_broker import Broker, create_topic, running
 
 from .samples import MILK, SOAP
 

@@ -18,8 +18,8 @@ from pyspark.sql import SparkSession
 from retail_webapp.settings import Settings
 from retail_webapp.snippets import Snippet, snippets_of
 
-from tools.hdfs_daemons import archive, running_hdfs
-from tools.kafka_broker import create_topic, running, spark_kafka_jars
+from tools.testing.hdfs_daemons import archive, running_hdfs
+from tools.testing.kafka_broker import create_topic, running, spark_kafka_jars
 
 from .samples import write_everything
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from retail_dataset.files import PRODUCTS, RULES
 from retail_dataset.rules import DataSet
 
-from tools.proposal import as_toml, merged
+from tools import ROOT
+from tools.data.proposal import as_toml, merged
 
-SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
+SAMPLES = ROOT / "data" / "samples"
 EXPECTED: dict[str, Any] = json.loads((SAMPLES / "expected.json").read_text(encoding="utf-8"))
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import uv
 
-from tools import maven
-from tools.products import Checkout, Jars, Product, digest_of, replace
+from tools.artefacts import maven
+from tools.artefacts.products import Checkout, Jars, Product, digest_of, replace
 from tools.terminal import Problem
 
 FORMAT = 2  # raised when archives come to be made in another way, so that all are made again
@@ -128,7 +128,7 @@ def _source_files(checkout: Checkout, product: Product) -> Iterator[tuple[Path, 
     unpacked = {target for members in product.unpack.values() for target in members.values()}
     found = [path for path in sorted(top.rglob("*")) if path.is_file()]
     if not found:
-        raise Problem(f"{top} is empty; product {product.name} in tools/artefacts.toml is made of it.")
+        raise Problem(f"{top} is empty; product {product.name} in tools/artefacts/artefacts.toml is made of it.")
     for path in found:
         inside = path.relative_to(top.parent)
         if not {"tests", "__pycache__"} & set(inside.parts) and str(inside) not in unpacked:
@@ -137,7 +137,7 @@ def _source_files(checkout: Checkout, product: Product) -> Iterator[tuple[Path, 
 
 def _existing(path: Path, product: Product) -> Path:
     if not path.exists():
-        raise Problem(f"{path} is missing; product {product.name} in tools/artefacts.toml is made of it.")
+        raise Problem(f"{path} is missing; product {product.name} in tools/artefacts/artefacts.toml is made of it.")
     return path
 
 
@@ -176,7 +176,7 @@ def _unpack(jar: Path, members: Mapping[str, str], stage: Path) -> None:
         for member, target in members.items():
             found = [n for n in archive.namelist() if n == member or (n.startswith(f"{member}/") and n[-1] != "/")]
             if not found:
-                raise Problem(f"{jar} holds no {member}; correct tools/artefacts.toml.")
+                raise Problem(f"{jar} holds no {member}; correct tools/artefacts/artefacts.toml.")
             for name in found:
                 path = stage / (target + name.removeprefix(member))
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,9 @@
 
 It shares no code with the jobs and follows the written rules only, so that two mistakes would have to agree.
 
-    python -m tools.oracle data/input            # totals to stderr, rows as CSV to stdout
-    python -m tools.oracle data/input --json     # both as one JSON object
-    python -m tools.oracle data/input --windows  # windows instead of days, as streaming sees the rows' own times
+    python -m tools.data.oracle data/input            # totals to stderr, rows as CSV to stdout
+    python -m tools.data.oracle data/input --json     # both as one JSON object
+    python -m tools.data.oracle data/input --windows  # windows instead of days, as streaming sees the rows' own times
 
 Rules: those of DESIGN's "What the pipeline means" and of `dataset.toml` in the folder, read here anew. Only the list of
 input files is that of the jobs. A window is one hour (UTC) and begins every 15 minutes; what counts in the days counts
@@ -218,7 +218,7 @@ def compute(folder: Path) -> Answer:
     """
     files = input_files(folder)
     if not files:
-        raise Problem(f"no transaction CSV in {folder}: put at least one there (python -m tools.sample_data)")
+        raise Problem(f"no transaction CSV in {folder}: put at least one there (python -m tools.data.sample_data)")
     rules = tomllib.loads(_plain_text(folder / "dataset.toml")) if (folder / "dataset.toml").exists() else {}
     with duckdb.connect() as database:
         database.execute(SCHEMA)

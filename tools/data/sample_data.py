@@ -2,7 +2,7 @@
 
 Run it from the root of the repository:
 
-    python -m tools.sample_data --month 2025-09 --rows 4000 --seed 20250901 --out data/input
+    python -m tools.data.sample_data --month 2025-09 --rows 4000 --seed 20250901 --out data/input
 
 Four files come out, each as another till system would write it (names and order of the columns, form of the
 dates), and `products.csv`. The dirt: blank, negative and unreadable amounts, blank products, unusable dates,

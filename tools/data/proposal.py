@@ -22,7 +22,7 @@ from retail_dataset.table import BLANK, DAMAGE, Layout, open_file, parse_header
 from retail_dataset.text import SEPARATORS
 from retail_dataset.values import date_pattern
 
-from tools.sales_files import Look, look_at, products_objection, several_rows
+from tools.data.sales_files import Look, look_at, products_objection, several_rows
 
 TITLE_LINES = 30  # among which a header is looked for
 # What columns are called elsewhere, as `name_key` has it: a part of the name is enough. The first hint that fits wins.

@@ -1,6 +1,8 @@
 """The batch, stopped instead of one of its changes of the file system, for tests.
 
-As a program it is the batch, which kills its own process after so many changes: `python -m tools.interruptions 3`.
+As a program it is the batch, which kills its own process after so many changes:
+
+    python -m tools.testing.interruptions 3
 """
 
 from __future__ import annotations

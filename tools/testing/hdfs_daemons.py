@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools import ROOT
 from tools.terminal import Problem
 
-ARTEFACTS = Path(__file__).parents[1] / ".cache/artefacts"
+ARTEFACTS = ROOT / ".cache/artefacts"
 START_SECONDS = 90
 USER = getpass.getuser()  # who starts a NameNode may do everything in it
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"

@@ -8,7 +8,7 @@ require "vagrant/util/subprocess"
 require "yaml"
 
 module Shopfloor
-  ROOT = File.expand_path("..", __dir__)
+  ROOT = File.expand_path("../..", __dir__)
   HEADROOM_MIB = 512 # for the machine itself, beside its hosts
 
   # Something the user can mend; the message says what is wrong and what to do.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs on a machine that Vagrant made: what Vagrant forwards to one of these ports goes to where the daemons listen.
-# Usage: vagrant_ports.sh ADDRESS PORT...
+# Usage: ports.sh ADDRESS PORT...
 set -euo pipefail
 address=$1
 shift

@@ -21,10 +21,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tools.products import Checkout
+from tools import ROOT
+from tools.artefacts.products import Checkout
 from tools.terminal import Problem
 
-ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 300
 JAVA = ("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m")
 CLUSTER_ID = "c2hvcGZsb29yLXRlc3QtMQ"

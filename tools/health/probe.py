@@ -1,6 +1,6 @@
 """What a host says about its units. Runs there, sent over SSH, with nothing but Python's library.
 
-    ssh HOST sudo python3 - kafka.service nginx.service < tools/probe.py
+    ssh HOST sudo python3 - kafka.service nginx.service < tools/health/probe.py
 
 Prints one JSON object: `now` (seconds since 1970), `memory` (bytes of all processes, shared pages counted
 once), `failed` (names of failed units), and `units`: by name the properties of `systemctl show` and `memory`.

@@ -1,7 +1,7 @@
 """How the sales files of a folder are read, what is missing or doubtful, and a `dataset.toml` for what does not fit.
 
-    python -m tools.input inventories/lab            # what `make input` calls
-    python -m tools.input inventories/lab --write    # `make input WRITE=1`: writes the proposed dataset.toml
+    python -m tools.data.input inventories/lab            # what `make input` calls
+    python -m tools.data.input inventories/lab --write    # `make input WRITE=1`: writes the proposed dataset.toml
 
 The jobs guess nothing; here is guessed, and shown before it counts.
 """
@@ -16,9 +16,9 @@ from retail_dataset.errors import DataSetError
 from retail_dataset.files import RULES, input_files
 from retail_dataset.rules import DataSet
 
+from tools.data.proposal import as_toml, merged, propose
+from tools.data.sales_files import doubts, look_at, objections, products_objection
 from tools.preflight import Inventory
-from tools.proposal import as_toml, merged, propose
-from tools.sales_files import doubts, look_at, objections, products_objection
 from tools.terminal import Problem, console, run
 
 SHOWN = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from tools.samples import Sale
+from tools.testing.samples import Sale
 
 
 @dataclass(frozen=True)

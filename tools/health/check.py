@@ -1,6 +1,6 @@
 """Proves that data flows: each check goes through the service itself and says OK, or what is wrong and where to look.
 
-python -m tools.check [hdfs kafka spark batch streaming uis memory]     # no name: all
+python -m tools.health.check [hdfs kafka spark batch streaming uis memory]     # no name: all
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any
 from retail_dataset.files import input_files, is_input
 from rich.console import Console
 
+from tools import ROOT, daemons
 from tools import cluster as clusters
-from tools import daemons
 from tools.cluster import Cluster, Host
+from tools.data.oracle import compare, daily_revenue
 from tools.health.gate import lacks
 from tools.health.snapshot import gather
-from tools.oracle import compare, daily_revenue
-from tools.status import look_at
+from tools.health.status import look_at
 from tools.terminal import Problem, fetch, run
 
 INPUT = "/var/lib/retail/input"
@@ -107,7 +107,7 @@ def spark(cluster: Cluster) -> None:
 def batch(cluster: Cluster) -> None:
     """Compare the published CSV with an independent computation over the same input."""
     text = _on(cluster.one_of("edge"), f"sudo cat {RESULT}")
-    source = Path(cluster.variable("jobs_source", str(clusters.ROOT / "data" / "input")))
+    source = Path(cluster.variable("jobs_source", str(ROOT / "data" / "input")))
     there = _on(cluster.one_of("edge"), f"cd {INPUT} && sudo find . -type f -printf '%P\\n'").splitlines()
     for name in sorted(filter(is_input, set(there) - set(input_files(source)))):
         raise Problem(

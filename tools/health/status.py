@@ -1,7 +1,7 @@
 """`make status`: every unit on every host, the jobs, the addresses of the UIs, the memory it all takes.
 
-python -m tools.status           # exit code 1 when something that should run does not
-python -m tools.status --urls    # only the addresses, for the end of `make lab`
+python -m tools.health.status           # exit code 1 when something that should run does not
+python -m tools.health.status --urls    # only the addresses, for the end of `make lab`
 """
 
 from __future__ import annotations

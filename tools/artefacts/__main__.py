@@ -23,12 +23,12 @@ from typing import Any
 
 import uv
 
-from tools import maven, packing
-from tools.maven import Coordinate
-from tools.products import Checkout, Jars, Product, replace
+from tools import ROOT
+from tools.artefacts import maven, packing
+from tools.artefacts.maven import Coordinate
+from tools.artefacts.products import Checkout, Jars, Product, replace
 from tools.terminal import Problem, console, run, step
 
-ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("dev", "build", "control", "local", "jobs", "kafka", "producer", "webapp")  # dev decides the versions
 KEPT_SECONDS = 24 * 3600  # for archives that no manifest names: another run may still be sending one
 
@@ -54,7 +54,7 @@ def lock(checkout: Checkout, *, upgrade: bool) -> None:
         for folder, jars in folders.items():
             lines += ["", f'[{product}."{folder}"]', *(f'"{jar}" = "{digests[jar]}"' for jar in jars)]
     replace(checkout.lock_file, lambda path: path.write_text("\n".join(lines) + "\n"))
-    console.print("  Look at the difference before you commit it: git diff requirements tools/artefacts.lock")
+    console.print("  Look at the difference before you commit it: git diff requirements tools/artefacts/artefacts.lock")
 
 
 def _compile_requirements(folder: Path, name: str, upgrade: bool) -> None:

@@ -2,7 +2,7 @@
 
 It is made here from what is here already, and a machine made of it has its packages before it is deployed to. As root:
 
-    .venv/bin/python -m tools.lxc_box shopfloor-lxc.box
+    .venv/bin/python -m lab.vagrant.lxc_box shopfloor-lxc.box
 
 and then, as the user who calls Vagrant: vagrant box add --name shopfloor/debian12 shopfloor-lxc.box
 """
@@ -19,9 +19,9 @@ from pathlib import Path
 from lab.shopfloor_lab import base_tree
 from lab.shopfloor_lab.model import LabError
 from lab.shopfloor_lab.progress import Progress
+from tools import ROOT
 from tools.terminal import Problem, console, run, step
 
-ROOT = Path(__file__).resolve().parent.parent
 METADATA = '{"provider": "lxc", "version": "1.0.0"}\n'
 # Without the common configuration /sys could be written to, and systemd-networkd would wait for udev for ever.
 CONFIG = "lxc.include = /usr/share/lxc/config/common.conf\nlxc.apparmor.profile = unconfined\n"

@@ -1,16 +1,8 @@
-"""Verbs that change a running cluster: the plan first, then, under one lock, the playbook of the same name.
-
-    python -m tools.verbs restart [--host worker1] [--service kafka] [--yes]
-
-Ansible does the work and asks the gate before each stop. The plan is made from one snapshot: in which order, and what
-will be interrupted. What was interrupted itself goes on with the same command: what has restarted since then is left.
-"""
+"""The plan of a verb: in which order, what will be interrupted, and whether it goes on with what was begun."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,19 +10,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
 from rich.table import Table
 
-from tools import cluster as clusters
-from tools import daemons
+from tools import ROOT, daemons
 from tools.cluster import Cluster
 from tools.health import lock
 from tools.health.gate import Answer, can_stop, leads
-from tools.health.snapshot import Snapshot, gather
+from tools.health.snapshot import Snapshot
 from tools.health.verdicts import Purpose, Verdict
-from tools.terminal import Problem, console, run
+from tools.terminal import Problem, console
 
-BEGUN = clusters.ROOT / ".cache" / "verbs"
+BEGUN = ROOT / ".cache" / "verbs"
 RESUMED_SECONDS = 3600  # after which the same words mean a new restart
 
 
@@ -41,12 +31,6 @@ class Step:
     host: str
     unit: str
     answer: Answer
-
-
-def services() -> list[str]:
-    """Units of all daemons, in the order in which ansible/restart.yml takes them."""
-    plays = yaml.safe_load((clusters.ROOT / "ansible" / "restart.yml").read_text(encoding="utf-8"))
-    return [play["vars"]["unit"] for play in plays]
 
 
 def chosen(name: str, known: Sequence[str], what: str) -> list[str]:
@@ -135,44 +119,3 @@ def since(cluster: Cluster, verb: str) -> int:
 def begun(cluster: Cluster) -> Path:
     """Where it is noted which verb has begun and not ended."""
     return BEGUN / lock.path_of(cluster).with_suffix(".json").name
-
-
-def restart(cluster: Cluster, host: str, service: str, yes: bool) -> None:
-    """Restart daemons one after the other.
-
-    Raises:
-        Problem: The gate says no, a name is unknown, another verb is under way, or the playbook failed.
-    """
-    hosts = chosen(host, list(cluster.hosts), "host")
-    units = chosen(service, services(), "service")
-    verb = " ".join(["make restart", *([f"HOST={host}"] if host else []), *([f"SERVICE={service}"] if service else [])])
-    with lock.held(cluster, verb) as descriptor:
-        plan = restart_plan(gather(cluster), hosts, units)
-        if not plan:
-            raise Problem(f"{host or 'No host'} runs no {service or 'daemon'}: `make status` shows what runs where.")
-        show(plan)
-        refuse(plan)
-        confirm(yes)
-        order: dict[str, list[str]] = {}
-        for step in plan:
-            order.setdefault(step.unit, []).append(step.host)
-        words = json.dumps({"plan": order, "since": since(cluster, verb)})
-        command = ["ansible-playbook", "ansible/restart.yml", "--extra-vars", words]
-        if subprocess.run(command, cwd=clusters.ROOT, pass_fds=[descriptor], check=False).returncode:
-            raise Problem("Stopped there. The same command goes on with what has not restarted yet.")
-        begun(cluster).unlink()
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Read the command line and do it."""
-    parser = argparse.ArgumentParser(prog="python -m tools.verbs", description="Change what runs.")
-    parser.add_argument("verb", choices=["restart"])
-    parser.add_argument("--host", default="", help="only on this host")
-    parser.add_argument("--service", default="", help="only this unit, or all that begin with it")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    options = parser.parse_args(argv)
-    run(lambda: restart(clusters.from_inventory(), options.host, options.service, options.yes))
-
-
-if __name__ == "__main__":
-    main()

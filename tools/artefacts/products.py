@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tools.maven import Coordinate
+from tools.artefacts.maven import Coordinate
 from tools.terminal import Problem
 
 Jars = Mapping[str, Mapping[Coordinate, str]]
@@ -42,7 +42,7 @@ class Product:
         """
         unknown = row.keys() - (cls.__dataclass_fields__.keys() - {"name"})
         if unknown:
-            raise Problem(f"tools/artefacts.toml, product {name}: unknown key {', '.join(sorted(unknown))}.")
+            raise Problem(f"tools/artefacts/artefacts.toml, product {name}: unknown key {', '.join(sorted(unknown))}.")
         return cls(name, **row)
 
 
@@ -57,7 +57,7 @@ class Checkout:
     @classmethod
     def at(cls, root: Path) -> Checkout:
         """Read artefacts.toml of a checkout."""
-        table = tomllib.loads((root / "tools/artefacts.toml").read_text())
+        table = tomllib.loads((root / "tools/artefacts/artefacts.toml").read_text())
         rows = tuple(Product.from_row(name, row) for name, row in table["product"].items())
         return cls(root, table["maven_plugin"], rows)
 
@@ -79,7 +79,7 @@ class Checkout:
     @property
     def lock_file(self) -> Path:
         """Jars with their sha256, by product and folder."""
-        return self.root / "tools/artefacts.lock"
+        return self.root / "tools/artefacts/artefacts.lock"
 
     def manifest(self) -> Manifest:
         """The manifest of the archives; empty if none was made."""
@@ -106,7 +106,9 @@ class Checkout:
         """
         lock = tomllib.loads(self.lock_file.read_text()) if self.lock_file.exists() else {}
         if lock.pop("roots", None) != self.roots_digest() and not stale:
-            raise Problem("tools/artefacts.lock does not fit tools/artefacts.toml. Run `make lock`.")
+            raise Problem(
+                "tools/artefacts/artefacts.lock does not fit tools/artefacts/artefacts.toml. Run `make lock`."
+            )
         return {
             product: {
                 folder: {Coordinate.parse(text): digest for text, digest in jars.items()}

@@ -46,7 +46,7 @@ def locked_requirement(name: str) -> str:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with two products, whose jar is in the cache already."""
     plugin = tomllib.loads((ROOT / "tools/artefacts/artefacts.toml").read_text())["maven_plugin"]
-    for folder in ("tools", "requirements", "shop/retail_shop/tests", ".cache/downloads"):
+    for folder in ("tools/artefacts", "requirements", "shop/retail_shop/tests", ".cache/downloads"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "tools/artefacts/artefacts.toml").write_text(TABLE.format(plugin=plugin))
     (tmp_path / "requirements/build.txt").write_text("")

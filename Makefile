@@ -93,6 +93,18 @@ sample-data: setup ## write the sample month to data/input anew
 restart: setup ## restart what runs, or HOST= and SERVICE= of it, one after the other behind the gate; YES=1 asks nothing
 	@python -m tools.verbs restart --host "$(HOST)" --service "$(SERVICE)" $(if $(YES),--yes)
 
+.PHONY: upgrade
+upgrade: setup ## another version of a product, host by host: make upgrade PRODUCT=kafka VERSION=4.3.1 [YES=1]
+	@python -m tools.verbs upgrade --inventory $(INVENTORY) --product "$(PRODUCT)" --version "$(VERSION)" $(if $(YES),--yes)
+
+.PHONY: rollback
+rollback: setup ## back to the version before: make rollback PRODUCT=kafka [YES=1]
+	@python -m tools.verbs rollback --inventory $(INVENTORY) --product "$(PRODUCT)" $(if $(YES),--yes)
+
+.PHONY: finalize
+finalize: setup ## let Kafka write its metadata as its version does; no way back after it: make finalize PRODUCT=kafka
+	@python -m tools.verbs finalize --product "$(PRODUCT)" $(if $(YES),--yes)
+
 ##@ Parts
 
 .PHONY: hosts
@@ -143,7 +155,7 @@ check-inventory check-hosts webapp:
 
 .PHONY: artefacts
 artefacts: setup ## fetch, pack and verify what the hosts receive
-	$(call step,Artefacts,python -m tools.artefacts all)
+	$(call step,Artefacts,python -m tools.artefacts all --inventory $(INVENTORY))
 
 .PHONY: lock
 lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer Python versions

@@ -39,12 +39,14 @@ class Daemon:
     Attributes:
         unit: Its systemd unit, without ending.
         group: Group of the inventory whose hosts run it.
+        product: Product of its programs, as it lies in /opt, which has versions; empty when that is our own code.
         ports: What it listens on, by name.
         timer: Whether a timer starts it, so that it is a job and no daemon.
     """
 
     unit: str
     group: str
+    product: str = ""
     ports: Mapping[str, Port] = field(default_factory=dict)
     timer: bool = False
 
@@ -70,6 +72,7 @@ def read(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Daemon]:
         name: Daemon(
             unit=row["unit"],
             group=row["group"],
+            product=row.get("product", ""),
             ports={port: Port(**entry) for port, entry in row.get("ports", {}).items()},
             timer=row.get("timer", False),
         )

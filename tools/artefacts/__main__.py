@@ -24,12 +24,15 @@ from typing import Any
 import uv
 
 from tools import ROOT
+from tools import cluster as clusters
 from tools.artefacts import maven, packing
 from tools.artefacts.maven import Coordinate
 from tools.artefacts.products import Checkout, Jars, Product, replace
 from tools.terminal import Problem, console, run, step
 
 REQUIREMENTS = ("dev", "build", "control", "local", "jobs", "kafka", "producer", "webapp")  # dev decides the versions
+# Another version of one distribution, `<name>.in`, in the place of that in another list.
+OVERRIDES = {"jobs-4.1.1": "jobs"}
 KEPT_SECONDS = 24 * 3600  # for archives that no manifest names: another run may still be sending one
 
 
@@ -41,7 +44,7 @@ def lock(checkout: Checkout, *, upgrade: bool) -> None:
         upgrade: whether Python distributions move to their newest fitting versions, or stay where they can.
     """
     with step("Python requirements"):
-        for name in REQUIREMENTS:
+        for name in (*REQUIREMENTS, *OVERRIDES):
             _compile_requirements(checkout.root / "requirements", name, upgrade)
     with step("jars"):
         resolved = _resolve(checkout)
@@ -52,7 +55,7 @@ def lock(checkout: Checkout, *, upgrade: bool) -> None:
     ]
     for product, folders in resolved.items():
         for folder, jars in folders.items():
-            lines += ["", f'[{product}."{folder}"]', *(f'"{jar}" = "{digests[jar]}"' for jar in jars)]
+            lines += ["", f'["{product}"."{folder}"]', *(f'"{jar}" = "{digests[jar]}"' for jar in jars)]
     replace(checkout.lock_file, lambda path: path.write_text("\n".join(lines) + "\n"))
     console.print("  Look at the difference before you commit it: git diff requirements tools/artefacts/artefacts.lock")
 
@@ -62,8 +65,11 @@ def _compile_requirements(folder: Path, name: str, upgrade: bool) -> None:
     command = [uv.find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url"]
     command += ["--universal", "--python-version", python, "--custom-compile-command", "make lock"]
     command += ["--upgrade"] if upgrade else []
-    command += [] if name in ("dev", "build") else ["--constraints", "dev.txt"]
-    command += [f"{name}.in", "--output-file", f"{name}.txt"]
+    command += [] if name in ("dev", "build", *OVERRIDES) else ["--constraints", "dev.txt"]
+    if base := OVERRIDES.get(name):
+        shutil.copy(folder / f"{base}.txt", folder / f"{name}.txt")  # what stands in the output is kept where it can be
+        command += ["--overrides", f"{name}.in"]
+    command += [f"{base or name}.in", "--output-file", f"{name}.txt"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Problem(f"requirements/{name}.in could not be resolved:\n{done.stderr.strip()}")
@@ -108,13 +114,13 @@ def fetch(checkout: Checkout, products: Sequence[Product], locked: Mapping[str, 
         maven.fetch(checkout.maven_plugin, wanted, checkout.downloads)
 
 
-def pack(checkout: Checkout, arch: str) -> None:
-    """Make every archive whose inputs changed, and fetch what that needs."""
+def pack(checkout: Checkout, products: Sequence[Product], arch: str) -> None:
+    """Make every archive of these products whose inputs changed, and fetch what that needs."""
     locked = checkout.locked()
-    digests = {p.name: packing.inputs(checkout, p, locked.get(p.name, {}), arch) for p in checkout.products}
+    digests = {p.name: packing.inputs(checkout, p, locked.get(p.name, {}), arch) for p in products}
     manifest = checkout.manifest()
-    stale = [p for p in checkout.products if not _is_current(checkout, manifest, p, digests[p.name])]
-    if not stale:
+    stale = [p for p in products if not _is_current(checkout, manifest, p, digests[p.name])]
+    if not stale and manifest.keys() == digests.keys():
         return
     checkout.archives.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(checkout.stage, ignore_errors=True)  # left by an interrupted run
@@ -130,7 +136,9 @@ def pack(checkout: Checkout, arch: str) -> None:
         for done in as_completed([packers.submit(pack_one, product) for product in stale]):
             name, row = done.result()
             manifest[name] = row
-            checkout.write_manifest({p.name: manifest[p.name] for p in checkout.products if p.name in manifest})
+            checkout.write_manifest(manifest)
+    manifest = {p.name: manifest[p.name] for p in products}
+    checkout.write_manifest(manifest)
     _prune(checkout, {row["file"] for row in manifest.values()})
 
 
@@ -148,14 +156,14 @@ def _prune(checkout: Checkout, named: set[str]) -> None:
             archive.unlink()
 
 
-def verify(checkout: Checkout) -> None:
+def verify(checkout: Checkout, products: Sequence[Product]) -> None:
     """Compare every archive with the manifest.
 
     Raises:
         Problem: an archive is missing or damaged.
     """
     rows = checkout.manifest()
-    unmade = [product.name for product in checkout.products if product.name not in rows]
+    unmade = [product.name for product in products if product.name not in rows]
     if unmade:
         raise Problem(f"No archive has been made of {', '.join(unmade)}. Run `make artefacts`.")
     paths = [checkout.archives / row["file"] for row in rows.values()]
@@ -201,23 +209,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="artefacts", description="Lock, fetch, pack and verify what hosts receive.")
     parser.add_argument("command", choices=["all", "lock", "fetch", "pack", "verify", "vendor"])
     parser.add_argument("--arch", choices=sorted(packing.PLATFORMS), default=platform.machine(), help="of the hosts")
+    parser.add_argument("--inventory", type=Path, help="its product_versions are made, too")
+    parser.add_argument("--also", metavar="NAME@VERSION", help="a further version of a product")
     parser.add_argument("--upgrade", action="store_true", help="lock: move Python distributions to newer versions")
     options = parser.parse_args(arguments)
     checkout = Checkout.at(ROOT)
+    products = checkout.chosen(_wanted(options.inventory, options.also))
     with _alone(checkout):
         if options.command == "lock":
             lock(checkout, upgrade=options.upgrade)
         elif options.command == "fetch":
-            fetch(checkout, checkout.products, checkout.locked())
+            fetch(checkout, products, checkout.locked())
         elif options.command == "vendor":
             vendor(checkout)
         if options.command in ("pack", "all"):
-            pack(checkout, options.arch)
+            pack(checkout, products, options.arch)
         if options.command in ("verify", "all"):
-            verify(checkout)
+            verify(checkout, products)
             if options.command == "all":
                 size = sum(row["size"] for row in checkout.manifest().values()) / 1e6
-                console.print(f"  {len(checkout.products)} archives, {size:.0f} MB, all whole")
+                console.print(f"  {len(products)} archives, {size:.0f} MB, all whole")
+
+
+def _wanted(inventory: Path | None, also: str | None) -> set[tuple[str, str]]:
+    """Versions by product, beside the newest."""
+    asked = (
+        clusters.from_inventory([str(inventory)]).variable("product_versions", dict[str, str]()) if inventory else {}
+    )
+    return {*asked.items(), *([(also.partition("@")[0], also.partition("@")[2])] if also else [])}
 
 
 if __name__ == "__main__":

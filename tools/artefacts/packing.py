@@ -57,7 +57,7 @@ def inputs(checkout: Checkout, product: Product, jars: Jars, arch: str) -> str:
 def file_name(product: Product, digest: str, arch: str) -> tuple[str, str]:
     """Version and archive name of a product."""
     version = product.version or digest[:12]
-    return version, f"{product.name}-{version}{f'-{arch}' if product.requirements else ''}.tar.zst"
+    return version, f"{product.base}-{version}{f'-{arch}' if product.requirements else ''}.tar.zst"
 
 
 def pack(
@@ -97,7 +97,7 @@ def pack(
             else:
                 _copy(source, stage / folder / jar.file_name)
     _drop(stage, (*NEVER_SHIPPED, *product.drop))
-    _compile(stage, f"/opt/{product.name}-{version}")
+    _compile(stage, f"/opt/{product.base}-{version}")
     archive = checkout.archives / name
     replace(archive, partial(_tar, stage, digest))
     shutil.rmtree(stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -43,7 +43,36 @@ class Product:
         unknown = row.keys() - (cls.__dataclass_fields__.keys() - {"name"})
         if unknown:
             raise Problem(f"tools/artefacts/artefacts.toml, product {name}: unknown key {', '.join(sorted(unknown))}.")
-        return cls(name, **row)
+        return cls(name, **_filled(row, row.get("version", "")))
+
+    @property
+    def base(self) -> str:
+        """Name of the product, whichever version of it this is: `kafka` of `kafka@4.2.2`."""
+        return self.name.partition("@")[0]
+
+
+def _filled(value: Any, version: str) -> Any:  # noqa: ANN401 - whatever TOML holds
+    """The same with the version in the place of `{version}`."""
+    if isinstance(value, str):
+        return value.replace("{version}", version)
+    if isinstance(value, list):
+        return [_filled(entry, version) for entry in value]
+    if isinstance(value, dict):
+        return {_filled(key, version): _filled(entry, version) for key, entry in value.items()}
+    return value
+
+
+def rows(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Products by name; each of the `versions` of one is a row by itself, with what differs from it.
+
+    Args:
+        table: The products of artefacts.toml.
+    """
+    for name, row in table.items():
+        newest = {key: value for key, value in row.items() if key != "versions"}
+        yield name, newest
+        for version, other in row.get("versions", {}).items():
+            yield f"{name}@{version}", {**newest, **other, "version": version}
 
 
 @dataclass(frozen=True)
@@ -58,8 +87,38 @@ class Checkout:
     def at(cls, root: Path) -> Checkout:
         """Read artefacts.toml of a checkout."""
         table = tomllib.loads((root / "tools/artefacts/artefacts.toml").read_text())
-        rows = tuple(Product.from_row(name, row) for name, row in table["product"].items())
-        return cls(root, table["maven_plugin"], rows)
+        products = tuple(Product.from_row(name, row) for name, row in rows(table["product"]))
+        return cls(root, table["maven_plugin"], products)
+
+    def chosen(self, others: Collection[tuple[str, str]]) -> tuple[Product, ...]:
+        """The products that hosts receive: the newest version of each, and others that are asked for.
+
+        Args:
+            others: Products, each with a version.
+
+        Raises:
+            Problem: there is no such version.
+        """
+        for name, version in others:
+            known = self.versions(name)
+            if version not in known:
+                raise Problem(
+                    f"There is no {name} {version or '(no version was given)'}; there is {' and '.join(known)}. "
+                    "A further version is a row of tools/artefacts/artefacts.toml, and then `make lock`."
+                    if known
+                    else f"There is no product {name!r} with versions; there is {', '.join(self.versioned)}."
+                )
+        wanted = {f"{name}@{version}" for name, version in others}
+        return tuple(product for product in self.products if product.name == product.base or product.name in wanted)
+
+    def versions(self, name: str) -> list[str]:
+        """Versions of a product, the newest first; none when there is no such product, or it is our own code."""
+        return [product.version for product in self.products if product.base == name and product.version]
+
+    @property
+    def versioned(self) -> list[str]:
+        """Names of the products that have versions."""
+        return list(dict.fromkeys(product.base for product in self.products if product.version))
 
     @property
     def downloads(self) -> Path:

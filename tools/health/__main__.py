@@ -20,7 +20,7 @@ from enum import Enum
 from tools import cluster as clusters
 from tools.cluster import Cluster
 from tools.health.gate import Answer, Settled
-from tools.health.status import expected_units
+from tools.health.units import expected_units
 from tools.health.verdicts import Purpose, Reason, Verdict
 from tools.health.watch import TREND_SECONDS, may_stop_now, settling
 from tools.terminal import console, errors, run

@@ -170,7 +170,14 @@ def kafka(servers: str) -> dict[str, Any]:
             for partition in topic["partitions"]
         ],
         "quorum": _quorum(admin.describe_metadata_quorum()),
+        "metadata": _metadata(admin.describe_features()),
     }
+
+
+def _metadata(features: dict[str, Any]) -> dict[str, int]:
+    """How the records of the metadata are written, and how they could be by the version that runs."""
+    levels = features["metadata.version"]
+    return {"written": levels["finalized"][1], "newest": levels["supported"][1]}
 
 
 def _quorum(answer: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from tools.cluster import Cluster, Host
 from tools.data.oracle import compare, daily_revenue
 from tools.health.gate import lacks
 from tools.health.snapshot import gather
-from tools.health.status import look_at
+from tools.health.units import look_at
 from tools.terminal import Problem, fetch, run
 
 INPUT = "/var/lib/retail/input"

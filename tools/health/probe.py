@@ -3,7 +3,8 @@
     ssh HOST sudo python3 - kafka.service nginx.service < tools/health/probe.py
 
 Prints one JSON object: `now` (seconds since 1970), `memory` (bytes of all processes, shared pages counted
-once), `failed` (names of failed units), and `units`: by name the properties of `systemctl show` and `memory`.
+once), `failed` (names of failed units), `units`: by name the properties of `systemctl show` and `memory`, and
+`products`: by name the version that runs and those that are kept.
 """
 
 import calendar
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Result", "ExecMainStatus"),
@@ -69,12 +71,31 @@ def properties(units: list[str]) -> dict[str, dict[str, str]]:
     return found
 
 
+def products() -> dict[str, dict[str, Any]]:
+    """Versions of what lies in /opt: the one that the link of a product leads to, and those beside it."""
+    found = {}
+    for link in (path for path in Path("/opt").iterdir() if path.is_symlink()):
+        runs, *beside = [
+            folder.name.removeprefix(f"{link.name}-")
+            for folder in (link.readlink(), *Path("/opt").glob(f"{link.name}-[0-9]*"))
+        ]
+        kept = {version for version in beside if re.fullmatch(r"\d+(\.\d+)*", version)} - {runs}
+        found[link.name] = {"runs": runs, "kept": sorted(kept)}
+    return found
+
+
 def main() -> None:
     """Print the answer."""
     memory = memory_by_unit()
     units = {name: {**values, "memory": memory.get(name, 0)} for name, values in properties(sys.argv[1:]).items()}
     failed = [line.split()[0] for line in systemctl("list-units", "--failed", "--plain", "--no-legend").splitlines()]
-    answer = {"now": time.time(), "memory": sum(memory.values()), "failed": failed, "units": units}
+    answer = {
+        "now": time.time(),
+        "memory": sum(memory.values()),
+        "failed": failed,
+        "units": units,
+        "products": products(),
+    }
     print(json.dumps(answer))
 
 

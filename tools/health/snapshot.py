@@ -16,7 +16,7 @@ from typing import Any
 
 from tools.cluster import Cluster, Host, UnreachableError
 from tools.daemons import port
-from tools.health.status import Unit, look_at
+from tools.health.units import Unit, look_at
 
 ASK = (Path(__file__).parent / "ask.py").read_text(encoding="utf-8")
 SUPERUSER = "hdfs"  # of HDFS: who runs the NameNode
@@ -196,11 +196,18 @@ class Quorum:
 
 @dataclass(frozen=True)
 class Kafka:
-    """Kafka as one of its brokers sees it."""
+    """Kafka as one of its brokers sees it.
+
+    Attributes:
+        metadata_written: Level of the feature metadata.version: in which form the metadata is written.
+        metadata_newest: The newest level that this broker could write; its version before may not read it.
+    """
 
     brokers: tuple[Broker, ...] = ()
     partitions: tuple[Partition, ...] = ()
     quorum: Quorum = Quorum(-1, ())
+    metadata_written: int = 0
+    metadata_newest: int = 0
 
     def broker_on(self, host: str) -> Broker | None:
         """The broker of a host, if one is registered."""
@@ -273,7 +280,9 @@ class Snapshot:
         return units if isinstance(units, Silent) else units.get(name, UnitState(active=False, state="not installed"))
 
 
-def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool = True) -> Snapshot:
+def gather(
+    cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool = True, units: bool = True
+) -> Snapshot:
     """Ask everything, all at the same time.
 
     Args:
@@ -281,12 +290,13 @@ def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool
         systems: Which of `hdfs`, `kafka` and `spark` to ask; the others count as silent.
         blocks: Whether to ask for the place of every block, which `can_stop` needs for a DataNode's host. It costs
             the NameNode a walk through the whole namespace.
+        units: Whether to ask the hosts for their units; otherwise those count as silent.
     """
     masters, namenodes, brokers = (cluster.group(name) for name in ("spark_master", "namenode", "kafka_broker"))
     servers = ",".join(f"{host.name}:{port('broker', 'clients')}" for host in brokers)
     superuser = [SUPERUSER] if blocks else []
     with ThreadPoolExecutor(max_workers=len(cluster.hosts) + len(SYSTEMS)) as pool:
-        units = {host.name: pool.submit(_units, cluster, host) for host in cluster.hosts.values()}
+        asked_units = {host.name: pool.submit(_units, cluster, host) for host in cluster.hosts.values() if units}
 
         def asked(system: str, hosts: Sequence[Host], *arguments: str) -> Future[Any] | None:
             if system not in systems or not hosts:
@@ -304,7 +314,7 @@ def gather(cluster: Cluster, *, systems: Collection[str] = SYSTEMS, blocks: bool
 
     return Snapshot(
         groups={host: frozenset(cluster.groups_of(host)) for host in cluster.hosts},
-        units={host: future.result() for host, future in units.items()},
+        units={host: future.result() for host, future in asked_units.items()},
         hdfs=hdfs_from(answer(hdfs, namenodes, "HDFS")),
         kafka=kafka_from(answer(kafka, brokers, "Kafka")),
         spark=spark_from(answer(spark, masters, "Spark")),
@@ -377,7 +387,14 @@ def kafka_from(answer: Mapping[str, Any] | Silent | None) -> Kafka | Silent | No
         for row in answer["partitions"]
     )
     quorum = Quorum(answer["quorum"]["leader"], tuple(Voter(**row) for row in answer["quorum"]["voters"]))
-    return Kafka(tuple(Broker(**row) for row in answer["brokers"]), partitions, quorum)
+    brokers = tuple(Broker(**row) for row in answer["brokers"])
+    return Kafka(
+        partitions=partitions,
+        brokers=brokers,
+        quorum=quorum,
+        metadata_written=answer["metadata"]["written"],
+        metadata_newest=answer["metadata"]["newest"],
+    )
 
 
 def spark_from(answer: Mapping[str, Any] | Silent | None) -> Spark | Silent | None:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import socket
 import sys
 import urllib.error
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,9 @@ from rich.text import Text
 
 from tools import cluster as clusters
 from tools import daemons
-from tools.cluster import Cluster, Host, UnreachableError
+from tools.cluster import Cluster
+from tools.health.snapshot import Kafka, Silent, gather
+from tools.health.units import HostReport, Unit, look_at
 from tools.terminal import fetch, run
 
 UI_NAMES = {
@@ -33,117 +33,6 @@ UI_NAMES = {
     "history": "Spark history server",
     "namenode": "HDFS NameNode",
 }
-NEVER = ("", "0", "n/a")
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit as its host described it."""
-
-    name: str
-    properties: Mapping[str, Any]
-    now: float
-    """The host's clock."""
-
-    def __getitem__(self, name: str) -> str:
-        return str(self.properties.get(name, ""))
-
-    @property
-    def runs(self) -> bool:
-        """Whether it is up, and has finished starting."""
-        return self["ActiveState"] == "active"
-
-    @property
-    def state(self) -> str:
-        """The state in a few words."""
-        if self["LoadState"] == "not-found":
-            return "not installed"
-        if self["ActiveState"] == "active":
-            return "active" if self["SubState"] in ("running", "waiting", "exited") else f"active ({self['SubState']})"
-        if self["Result"] not in ("", "success"):
-            code = f" {self['ExecMainStatus']}" if self["Result"] == "exit-code" else ""
-            return f"{self['ActiveState']} ({self['Result']}{code})"
-        if self["SubState"] in (self["ActiveState"], "dead", ""):
-            return self["ActiveState"]
-        return f"{self['ActiveState']} ({self['SubState']})"
-
-    def seconds_since(self, name: str) -> float | None:
-        """Seconds since a time that the unit remembers (negative: until); None when it has none."""
-        value = self[name].lstrip("@")
-        return None if value in NEVER else self.now - float(value)
-
-
-@dataclass(frozen=True)
-class HostReport:
-    """What was found out about a host.
-
-    Attributes:
-        unreachable: What ssh said if it did not get in; then the rest is empty.
-        units: The units that should run there.
-        jobs: Services of the jobs there, each with its timer.
-        failed: Other units that failed.
-        memory: Bytes that all its processes use.
-    """
-
-    host: Host
-    unreachable: str = ""
-    units: list[Unit] = field(default_factory=list)
-    jobs: list[tuple[Unit, Unit]] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    memory: int = 0
-
-    def troubles(self) -> list[str]:
-        """What is not as it should be, each with the command that says more."""
-        if self.unreachable:
-            return [f"{self.host.name} cannot be reached ({self.unreachable}): try {shlex.join(self.host.ssh())}"]
-        wrong = [unit for unit in self.units if not unit.runs]
-        wrong += [timer for _, timer in self.jobs if not timer.runs]
-        wrong += [job for job, _ in self.jobs if job["Result"] not in ("", "success")]
-        found = {unit.name: unit.state for unit in wrong} | dict.fromkeys(self.failed, "failed")
-        return [
-            f"{name} on {self.host.name} is {state}: {self.host.journal_command(name)}" for name, state in found.items()
-        ]
-
-
-def expected_units(cluster: Cluster, host: Host) -> list[str]:
-    """Names of the units that should run on a host, by the groups it is in."""
-    found = daemons.of_groups(cluster.groups_of(host.name))
-    return list(dict.fromkeys(daemon.service for daemon in found if not daemon.timer))
-
-
-def expected_jobs(cluster: Cluster, host: Host) -> list[str]:
-    """Names, without ending, of the jobs with a timer on a host."""
-    return [daemon.unit for daemon in daemons.of_groups(cluster.groups_of(host.name)) if daemon.timer]
-
-
-def look_at(cluster: Cluster, host: Host) -> HostReport:
-    """Ask one host, in one go."""
-    units, jobs = expected_units(cluster, host), expected_jobs(cluster, host)
-    asked = [*units, *(f"{job}.{kind}" for job in jobs for kind in ("service", "timer"))]
-    probe = (Path(__file__).parent / "probe.py").read_text(encoding="utf-8")
-    try:
-        done = host.run(f"sudo -n python3 - {shlex.join(asked)}", stdin=probe, timeout=60)
-    except UnreachableError as error:
-        return HostReport(host, unreachable=str(error))
-    if done.code != 0:
-        return HostReport(host, unreachable=done.last_words.splitlines()[-1] if done.last_words else "no answer")
-    return report_from(host, json.loads(done.out), units, jobs)
-
-
-def report_from(host: Host, answer: Mapping[str, Any], units: Iterable[str], jobs: Iterable[str]) -> HostReport:
-    """The report in a probe's answer."""
-    now = float(answer["now"])
-
-    def unit(name: str) -> Unit:
-        return Unit(name, answer["units"].get(name, {"LoadState": "not-found"}), now)
-
-    return HostReport(
-        host,
-        units=[unit(name) for name in units],
-        jobs=[(unit(f"{job}.service"), unit(f"{job}.timer")) for job in jobs],
-        failed=list(answer["failed"]),
-        memory=int(answer["memory"]),
-    )
 
 
 def urls(cluster: Cluster) -> dict[str, str]:
@@ -299,11 +188,44 @@ def _leads_to_a_broker(cluster: Cluster) -> bool:
     return True
 
 
+def versions(reports: Iterable[HostReport]) -> dict[str, dict[str, list[str]]]:
+    """Names of hosts, by product and the version that they run; of products that have versions."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for report in reports:
+        for daemon in daemons.table().values():
+            if daemon.product in report.products:
+                hosts = found.setdefault(daemon.product, {}).setdefault(report.products[daemon.product].runs, [])
+                hosts += [report.host.name] if report.host.name not in hosts else []
+    return found
+
+
+def versions_line(found: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """The same in a line; hosts are named where they differ."""
+    texts = []
+    for product, hosts_of in found.items():
+        whose = [
+            f"{version} on {', '.join(hosts)}" if len(hosts_of) > 1 else version for version, hosts in hosts_of.items()
+        ]
+        texts.append(f"{product} {' and '.join(whose)}")
+    return "; ".join(texts)
+
+
+def window(kafka: Kafka | Silent | None) -> str:
+    """What is still open after an upgrade of Kafka; empty when nothing is."""
+    if not isinstance(kafka, Kafka) or kafka.metadata_written >= kafka.metadata_newest:
+        return ""
+    return (
+        "Kafka's metadata is written as its version before wrote it: `make rollback PRODUCT=kafka` goes back, and "
+        "`make finalize PRODUCT=kafka` ends that."
+    )
+
+
 def show(cluster: Cluster, console: Console) -> int:
     """Ask everything and print it; the number of troubles."""
     addresses = urls(cluster)
-    with ThreadPoolExecutor(max_workers=max(1, len(addresses))) as pool:
+    with ThreadPoolExecutor(max_workers=len(addresses) + 1) as pool:
         asked = {name: pool.submit(answers, url) for name, url in addresses.items()}
+        kafka = pool.submit(lambda: gather(cluster, systems={"kafka"}, blocks=False, units=False).kafka)
         reports = list(cluster.on_all(lambda host: look_at(cluster, host)).values())
         states = {name: future.result() for name, future in asked.items()}
     console.print(units_table(reports))
@@ -313,6 +235,10 @@ def show(cluster: Cluster, console: Console) -> int:
         console.print()
         console.print(urls_table(addresses, states))
     console.print(f"\nMemory of all hosts: {sum(report.memory for report in reports) / 2**30:.1f} GiB")
+    if line := versions_line(versions(reports)):
+        console.print(f"Versions: {line}")
+    if line := window(kafka.result()):
+        console.print(line)
     if command := hosts_command(cluster):
         console.print(
             "\nClients of HDFS, Kafka and Spark on this machine need the hosts' names (docs/first-hour.md):",

@@ -1,27 +1,51 @@
 """Verbs that change a running cluster.
 
 python -m tools.verbs restart [--host worker1] [--service kafka] [--yes]
+python -m tools.verbs upgrade --inventory inventories/lab --product kafka --version 4.3.1 [--yes]
+python -m tools.verbs rollback --inventory inventories/lab --product kafka [--yes]
+python -m tools.verbs finalize --product kafka [--yes]
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
+from tools import ROOT
 from tools import cluster as clusters
 from tools.terminal import run
 from tools.verbs.restart import restart
+from tools.verbs.versions import finalize, rollback, upgrade
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(prog="python -m tools.verbs", description="Change what runs.")
-    parser.add_argument("verb", choices=["restart"])
-    parser.add_argument("--host", default="", help="only on this host")
-    parser.add_argument("--service", default="", help="only this unit, or all that begin with it")
+    parser.add_argument("verb", choices=["restart", "upgrade", "rollback", "finalize"])
+    parser.add_argument("--host", default="", help="restart: only on this host")
+    parser.add_argument("--service", default="", help="restart: only this unit, or all that begin with it")
+    parser.add_argument(
+        "--inventory", type=Path, default=ROOT / "inventories/lab", help="its folder, where versions are noted"
+    )
+    parser.add_argument("--product", default="", help="hadoop, kafka or spark")
+    parser.add_argument("--version", default="", help="upgrade: the one to go to")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(argv)
-    run(lambda: restart(clusters.from_inventory(), options.host, options.service, options.yes))
+
+    def command() -> None:
+        cluster = clusters.from_inventory()
+        match options.verb:
+            case "restart":
+                restart(cluster, options.host, options.service, options.yes)
+            case "upgrade":
+                upgrade(cluster, options.inventory, options.product, options.version, options.yes)
+            case "rollback":
+                rollback(cluster, options.inventory, options.product, options.yes)
+            case "finalize":
+                finalize(cluster, options.product, options.yes)
+
+    run(command)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from tests.commands import wait_for
-from tests.conftest import Cluster
+from tests.conftest import OLD_KAFKA, Cluster
+from tests.labs import ROOT
 from tests.test_cluster import UNITS, all_units_run, grows, windows
+from tools.artefacts.products import Checkout
 
 BROKERS = ("master1", "worker1", "worker2")
 
@@ -38,6 +40,30 @@ def test_kafka_restarts_host_by_host_and_streaming_goes_on(cluster: Cluster) -> 
     output = cluster.make("restart", "SERVICE=kafka", "YES=1").output
     assert all(started(cluster, host, "kafka") != ids[host] for host in BROKERS)
     assert output.index("[worker1]") < output.index("[master1]"), "the active controller goes last"
+    assert started(cluster, "edge1", "retail-streaming") == streaming
+    wait_for("live windows grow", lambda: grows(cluster, before))
+
+
+def version(cluster: Cluster, host: str) -> str:
+    return cluster.ssh(host, "readlink /opt/kafka").output.strip().removeprefix("/opt/kafka-")
+
+
+def test_kafka_goes_to_the_next_version_back_and_on_until_it_is_finalized(cluster: Cluster) -> None:
+    old, new = OLD_KAFKA, Checkout.at(ROOT).versions("kafka")[0]
+    before, streaming = windows(cluster), started(cluster, "edge1", "retail-streaming")
+    assert {version(cluster, host) for host in BROKERS} == {old}
+    output = cluster.make("upgrade", "PRODUCT=kafka", f"VERSION={new}", "YES=1").output
+    assert output.index("[worker1]", output.index("Restart host by host")) < output.rindex("[master1]")
+    assert {version(cluster, host) for host in BROKERS} == {new}
+    assert "make rollback PRODUCT=kafka" in cluster.make("status").output
+    cluster.make("rollback", "PRODUCT=kafka", "YES=1")
+    assert {version(cluster, host) for host in BROKERS} == {old}
+    cluster.make("upgrade", "PRODUCT=kafka", f"VERSION={new}", "YES=1")
+    cluster.make("finalize", "PRODUCT=kafka", "YES=1")
+    refused = cluster.make("rollback", "PRODUCT=kafka", "YES=1", check=False)
+    assert refused.code
+    assert "after `make finalize` there is no way back. Nothing was touched." in " ".join(refused.output.split())
+    assert {version(cluster, host) for host in BROKERS} == {new}
     assert started(cluster, "edge1", "retail-streaming") == streaming
     wait_for("live windows grow", lambda: grows(cluster, before))
 

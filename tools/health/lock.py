@@ -2,6 +2,8 @@
 
 Checks before a stop are worth something only while nobody else stops anything. The lock is one per cluster, whatever
 checkout or inventory file leads to it, and for all users of the machine; it ends with the process that holds it.
+
+    python -m tools.health.lock "make site" ansible-playbook ansible/site.yml    # a command that holds it
 """
 
 from __future__ import annotations
@@ -10,15 +12,17 @@ import fcntl
 import getpass
 import json
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+from tools import cluster as clusters
 from tools.cluster import Cluster
-from tools.terminal import Problem
+from tools.terminal import Problem, run
 
 SHARED = Path("/run/lock")  # of all users; where it is missing, the user's own folder for temporary files
 
@@ -80,3 +84,19 @@ def _holder(path: Path) -> str:
         return "Another command is changing this cluster."
     since = time.strftime("%X", time.localtime(words["since"]))
     return f"`{words['verb']}` of {words['user']} (process {words['process']}) is changing this cluster since {since}."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Become a command that changes the cluster; the lock is held until its last process has ended."""
+    verb, *command = arguments or sys.argv[1:]
+
+    def locked() -> None:
+        with held(clusters.from_inventory(), verb) as descriptor:
+            os.set_inheritable(descriptor, True)
+            os.execvp(command[0], command)
+
+    run(locked)
+
+
+if __name__ == "__main__":
+    main()

@@ -70,3 +70,25 @@ def test_what_a_verb_has_started_keeps_the_lock_when_it_got_it() -> None:
         playbook.wait()
     with held(LAB, "make upgrade"):
         pass
+
+
+def test_a_command_holds_the_lock_under_the_verbs_name_until_it_ends(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(f"all: {{hosts: {{test1: {{ansible_host: {LAB.hosts['test1'].address}}}}}}}\n")
+    script = f"""
+from pathlib import Path
+from tools.health import lock
+lock.SHARED = Path({str(tmp_path)!r})
+lock.main(["make deploy", "sh", "-c", "echo held; exec sleep 60"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ANSIBLE_INVENTORY": str(inventory)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
+    ) as command:
+        assert command.stdout and command.stdout.readline() == "held\n"
+        said = rf"`make deploy` of .* \(process {command.pid}\)"
+        with pytest.raises(Problem, match=said), held(LAB, "make rewind NAME=healthy"):
+            pass
+        command.kill()
+    with held(LAB, "make rewind NAME=healthy"):
+        pass

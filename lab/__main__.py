@@ -108,7 +108,9 @@ def list_snapshots(folder: Path) -> None:
         return
     table = Table("snapshot", "taken", "size", "the cluster was", box=None, pad_edge=False)
     for name, snapshot in kept.items():
-        state = " ".join(snapshot["lacked"]) or "whole"
+        lacked = snapshot["lacked"]
+        state = f"not whole: {lacked[0].partition('. ')[0]}" if lacked else "whole"
+        state += f", and {len(lacked) - 1} more" if len(lacked) > 1 else ""
         table.add_row(name, f"{age(time.time() - snapshot['made'])} ago", mebibytes(snapshot["bytes"]), state)
     console.print(table)
 
@@ -132,19 +134,19 @@ def of_snapshot(verb: str, folder: Path, name: str) -> None:
         as_root(verb, place(folder) | {"snapshot": name, "lacked": lacked})
         if verb == "rewind":
             begun(cluster).unlink(missing_ok=True)  # what was begun since has never been
-        if (runs or verb == "rewind") and not lacked:
-            wait_until_whole(cluster)
+        if runs or verb == "rewind":
+            wait_until_whole(cluster, lacked)
         console.print(f"  after {time.monotonic() - started:.0f} s", markup=False)
 
 
-def wait_until_whole(cluster: Cluster) -> None:
-    """Wait until the cluster is whole.
+def wait_until_whole(cluster: Cluster, lacked: Sequence[str]) -> None:
+    """Wait until the cluster lacks nothing but what it lacked when the snapshot was taken.
 
     Raises:
         Problem: It is not in time.
     """
     with step("wait until all daemons have settled"):
-        lacking = whole(cluster, SETTLE_SECONDS)
+        lacking = whole(cluster, SETTLE_SECONDS, lacked)
     if lacking:
         raise Problem(f"The hosts run, but the cluster is not whole after {SETTLE_SECONDS} s: {' '.join(lacking)}")
 

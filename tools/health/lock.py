@@ -19,12 +19,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from tools import ROOT
 from tools import cluster as clusters
 from tools.cluster import Cluster
 from tools.terminal import Problem, run
 
 SHARED = Path("/run/lock")  # of all users; where it is missing, the user's own folder for temporary files
+NOTED = ROOT / ".cache" / "verbs"  # what has held a lock, for `make timeline`
 
 
 def path_of(cluster: Cluster) -> Path:
@@ -55,9 +58,24 @@ def held(cluster: Cluster, verb: str) -> Iterator[int]:
         words = {"verb": verb, "user": getpass.getuser(), "process": os.getpid(), "since": time.time()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(words).encode(), 0)
+        NOTED.mkdir(parents=True, exist_ok=True)
+        with _noted(cluster).open("a", encoding="utf-8") as noted:
+            noted.write(json.dumps(words) + "\n")
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def history(cluster: Cluster) -> list[dict[str, Any]]:
+    """What has held the lock of a cluster from this checkout, in order: `verb`, `user`, `process`, `since`."""
+    try:
+        return [json.loads(line) for line in _noted(cluster).read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def _noted(cluster: Cluster) -> Path:
+    return NOTED / path_of(cluster).with_suffix(".log").name
 
 
 def _open(path: Path) -> int:

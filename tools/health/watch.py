@@ -66,17 +66,20 @@ def settling(
         time.sleep(POLL_SECONDS)
 
 
-def whole(cluster: Cluster, seconds: float) -> list[str]:
+def whole(cluster: Cluster, seconds: float, but: Collection[str] = ()) -> list[str]:
     """Wait until all daemons and jobs of a cluster have settled.
 
     Args:
         cluster: The hosts and their groups.
         seconds: How long at most; 0 for one look.
+        but: What it may lack, in the words that it was told in.
 
     Returns:
         What is lacking still when the time is over, as sentences; nothing when the cluster is whole.
     """
     deadline = time.monotonic() + seconds
-    while (lacking := lacks(gather(cluster, blocks=False), RULES)) and time.monotonic() < deadline:
+    while True:
+        lacking = [lack for lack in lacks(gather(cluster, blocks=False), RULES) if lack not in but]
+        if not lacking or time.monotonic() >= deadline:
+            return lacking
         time.sleep(POLL_SECONDS)
-    return lacking

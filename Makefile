@@ -23,6 +23,9 @@ step = @printf '\n== %s\n' '$(1)'; from=$$EPOCHSECONDS; $(2); printf '== %s: %d 
 # $(call play,verb,playbook): carries out a playbook that changes the cluster, while no other verb does.
 play = python -m tools.health.lock 'make $(1)' ansible-playbook ansible/$(2).yml
 
+# After a playbook that failed on a host, or did not reach one: what whoever helps needs to know.
+supported = { code=$$?; [[ $$code != [24] ]] || python -m tools.health.support; exit $$code; }
+
 ##@ Everything
 
 .PHONY: lab
@@ -70,6 +73,14 @@ quarantine: setup ## records that could not be used: how many, why, examples
 ssh: ## a shell on a host: make ssh HOST=edge1
 	@test -n "$(HOST)" || { echo "Which host? make ssh HOST=edge1" >&2; exit 1; }
 	@exec ssh -F $(firstword $(wildcard $(INVENTORY)/ssh.cfg) $(LAB)/ssh_config) $(HOST)
+
+.PHONY: timeline
+timeline: setup ## what happened on all hosts, by time: make timeline [FROM=-30m] [TO=2026-11-27T09:20] [JSON=1]
+	@python -m tools.health.timeline $(if $(FROM),--from=$(FROM)) $(if $(TO),--to=$(TO)) $(if $(JSON),--json)
+
+.PHONY: bundle-support
+bundle-support: setup ## one archive for whoever helps you: units, journals, settings, health of all hosts, without secrets
+	@python -m tools.health.support
 
 ##@ Jobs
 
@@ -120,7 +131,7 @@ hosts: setup ## make or start the hosts on this machine
 
 .PHONY: site
 site: setup
-	$(call step,Deploy,$(call play,deploy,site))
+	$(call step,Deploy,$(call play,deploy,site) || $(supported))
 
 .PHONY: deploy
 deploy: preflight-hosts artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere

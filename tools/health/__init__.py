@@ -6,6 +6,8 @@
     watch.may_stop_now, watch.settling    the same, with a snapshot at each look
     watch.whole(cluster, seconds)         what the cluster lacks, waited for until that is nothing
     lock.held(cluster, verb)              one verb at a time
+    timeline.gather(cluster, begin, end)  what happened on all hosts
+    support.make(cluster)                 all of it in one archive, for somebody who helps
 
 The rules are pure functions over one snapshot; `python -m tools.health` prints their answers.
 """

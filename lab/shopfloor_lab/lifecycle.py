@@ -235,7 +235,7 @@ def _base(lab: Lab, known: dict[str, Any], progress: Progress) -> Path:
     cache = lab.root / ".cache"
     wanted = base_tree.recipe()
     used = known.get("base")
-    made = any((lab.host_home(host.name) / "upper").is_dir() for host in lab.hosts)
+    made = any((lab.host_home(host.name) / snapshots.FIRST).is_dir() for host in lab.hosts)
     if not used or not made or used == wanted.folder_name:
         in_use = {str(_read(other).get("base")) for other in lab.home.parent.glob("*/lab.json")}
         return base_tree.ensure(cache, wanted, in_use, progress)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from lab import __main__ as verbs
 from lab.shopfloor_lab import lifecycle, model, snapshots
 from lab.shopfloor_lab.model import Lab, LabError
 from lab.shopfloor_lab.progress import Progress
+from tools.terminal import Problem
 
 HOSTS = ("master1", "edge1")
 
@@ -161,3 +163,14 @@ def test_a_rewind_that_is_interrupted_before_the_switch_leaves_the_old_state(
                 lifecycle.rewind(lab, "healthy")
         assert (lab.home / "lab.json").read_text() == before
         assert on_disk(lab) == {"upper", "upper-1"}
+
+
+def test_hosts_that_no_lab_made_are_told_who_takes_them_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "ROOT", tmp_path)
+    with pytest.raises(Problem, match=r"No lab byo was made here \(`make lab` makes one\)"):
+        verbs.stored(tmp_path / "inventories" / "byo")
+    machine = tmp_path / ".vagrant" / "machines" / "master1" / "libvirt"
+    machine.mkdir(parents=True)
+    (machine / "id").touch()
+    with pytest.raises(Problem, match="`vagrant snapshot save healthy`"):
+        verbs.list_snapshots(tmp_path / "inventories" / "lab")

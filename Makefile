@@ -20,6 +20,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 # $(call step,what,command): says what begins and how long it took.
 step = @printf '\n== %s\n' '$(1)'; from=$$EPOCHSECONDS; $(2); printf '== %s: %d s\n' '$(1)' $$((EPOCHSECONDS - from))
 
+# $(call play,verb,playbook): carries out a playbook that changes the cluster, while no other verb does.
+play = python -m tools.health.lock 'make $(1)' ansible-playbook ansible/$(2).yml
+
+# After a playbook that failed on a host, or did not reach one: what whoever helps needs to know.
+supported = { code=$$?; [[ $$code != [24] ]] || python -m tools.health.support; exit $$code; }
+
 ##@ Everything
 
 .PHONY: lab
@@ -68,12 +74,20 @@ ssh: ## a shell on a host: make ssh HOST=edge1
 	@test -n "$(HOST)" || { echo "Which host? make ssh HOST=edge1" >&2; exit 1; }
 	@exec ssh -F $(firstword $(wildcard $(INVENTORY)/ssh.cfg) $(LAB)/ssh_config) $(HOST)
 
+.PHONY: timeline
+timeline: setup ## what happened on all hosts, by time: make timeline [FROM=-30m] [TO=2026-11-27T09:20] [JSON=1]
+	@python -m tools.health.timeline $(if $(FROM),--from=$(FROM)) $(if $(TO),--to=$(TO)) $(if $(JSON),--json)
+
+.PHONY: bundle-support
+bundle-support: setup ## one archive for whoever helps you: units, journals, settings, health of all hosts, without secrets
+	@python -m tools.health.support
+
 ##@ Jobs
 
 .PHONY: batch
 batch: setup ## bring new CSVs of data/input to HDFS, run the batch, fetch its result; FORGET=x.csv takes out one that is gone
 	@python -m tools.preflight input $(INVENTORY)
-	$(call step,Batch,ansible-playbook ansible/batch.yml)
+	$(call step,Batch,$(call play,batch,batch))
 
 .PHONY: input
 input: setup ## how the files of data/input are read, and what does not fit; WRITE=1 writes a dataset.toml for it
@@ -81,7 +95,7 @@ input: setup ## how the files of data/input are read, and what does not fit; WRI
 
 .PHONY: streaming
 streaming: setup ## restart streaming and producer, nothing else
-	$(call step,Restart streaming,ansible-playbook ansible/streaming.yml)
+	$(call step,Restart streaming,$(call play,streaming,streaming))
 
 .PHONY: sample-data
 sample-data: setup ## write the sample month to data/input anew
@@ -105,6 +119,22 @@ rollback: setup ## back to the version before: make rollback PRODUCT=kafka [YES=
 finalize: setup ## let Kafka write its metadata as its version does; no way back after it: make finalize PRODUCT=kafka
 	@python -m tools.verbs finalize --product "$(PRODUCT)" $(if $(YES),--yes)
 
+##@ Back in time
+
+.PHONY: snapshot
+snapshot: setup ## keep the state of all hosts of the lab: make snapshot NAME=healthy
+	@test -n "$(NAME)" || { echo "What is it to be called? make snapshot NAME=healthy" >&2; exit 2; }
+	$(call step,Snapshot,python -m lab snapshot $(INVENTORY) "$(NAME)")
+
+.PHONY: snapshots
+snapshots: setup ## snapshots of the lab, how old and how large; DELETE=healthy deletes one
+	@python -m lab $(if $(DELETE),forget,snapshots) $(INVENTORY) "$(DELETE)"
+
+.PHONY: rewind
+rewind: setup ## bring all hosts of the lab back to a snapshot: make rewind NAME=healthy
+	@test -n "$(NAME)" || { echo "Which snapshot? make rewind NAME=healthy; \`make snapshots\` lists them" >&2; exit 2; }
+	$(call step,Rewind,python -m lab rewind $(INVENTORY) "$(NAME)")
+
 ##@ Parts
 
 .PHONY: hosts
@@ -113,7 +143,7 @@ hosts: setup ## make or start the hosts on this machine
 
 .PHONY: site
 site: setup
-	$(call step,Deploy,ansible-playbook ansible/site.yml)
+	$(call step,Deploy,$(call play,deploy,site) || $(supported))
 
 .PHONY: deploy
 deploy: preflight-hosts artefacts site ## deploy everything to hosts that exist, in the lab or elsewhere
@@ -127,7 +157,7 @@ jobs: ## batch with its timer, and streaming
 producer: ## replay of the CSVs to Kafka
 dashboard: ## dashboard and nginx
 base hdfs kafka spark jobs producer dashboard: artefacts
-	$(call step,Deploy $@,ansible-playbook ansible/$@.yml)
+	$(call step,Deploy $@,$(call play,$@,$@))
 
 ##@ Before
 

@@ -30,8 +30,14 @@ class GuestFile:
     group: int = 0
 
 
-def mount(lab: Lab, host: Host, base: Path) -> bool:
+def mount(lab: Lab, host: Host, base: Path, layers: list[str]) -> bool:
     """Mount the host's tree; says whether it was not mounted.
+
+    Args:
+        lab: The lab.
+        host: The host.
+        base: The tree below everything.
+        layers: Folders in the host's home to put over it, the lowest first; the last is written to.
 
     Raises:
         LabError: the file system of the checkout cannot hold the upper layer.
@@ -40,11 +46,17 @@ def mount(lab: Lab, host: Host, base: Path) -> bool:
     tree = lab.host_tree(host.name)
     if tree in mounts_below(tree):
         return False
-    for folder in (home / "upper", home / "work", tree):
+    for folder in (*(home / layer for layer in layers), home / "work", tree):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    options = f"lowerdir={base},upperdir={home / 'upper'},workdir={home / 'work'}"
+    *frozen, top = layers
+    # Without redirects a folder of a lower layer cannot be renamed, and Kafka renames those of topics that it deletes.
+    # Names relative to the host's home, and the older of mount's two ways: all options together may have 4095 bytes in
+    # it, and each of them 255 in the newer one.
+    lower = ":".join([*reversed(frozen), str(base)])
+    options = f"lowerdir={lower},upperdir={top},workdir=work,redirect_dir=on,index=off,metacopy=off"
     try:
-        run(["mount", "-t", "overlay", lab.unit, "-o", options, tree])
+        old_way = ["env", "LIBMOUNT_FORCE_MOUNT2=always"]
+        run([*old_way, "mount", "-t", "overlay", lab.unit, "-o", options, tree], cwd=home)
     except LabError as error:
         raise LabError(
             f"The file system of {home} cannot hold the layer of a host: keep the checkout on a local disk "

@@ -1,4 +1,4 @@
-"""Up, down, destroy: each brings a lab from any state, a half-made one too, to the wanted one."""
+"""Up, down, destroy, snapshot, rewind: each brings a lab from any state, a half-made one too, to the wanted one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import access, base_tree, guest, network
+from . import access, base_tree, guest, network, snapshots
 from .keeper import SHUTDOWN_PATIENCE
 from .machine import (
     alive,
@@ -46,31 +46,7 @@ def up(lab: Lab) -> Progress:
     _make_home(lab)
     progress = Progress(lab.home / "log" / "lab.log")
     with _exclusive(lab.home):
-        known = _read(lab.home / "lab.json")
-        state = _state(lab)
-        if state and not alive(state.get("keeper")):
-            _clear_leftovers(lab, progress)
-            state = {}
-        base = _base(lab, known, progress)
-        if not known:
-            # From here on, `down` and `destroy` know what was meant even if nothing more is done.
-            known = {"lab": to_dict(lab), "base": base.name, "generation": 0}
-            _write_json(lab.home / "lab.json", known)
-        network.up(lab, progress)
-        keys = access.ensure(lab, progress)
-        _remove_dropped_hosts(lab, known, state, progress)
-        public = access.public_half(lab.home / "id_ed25519")
-        for host in lab.hosts:
-            if guest.mount(lab, host, base):
-                progress.change(f"{host.name}: tree mounted")
-            written = guest.write_files(lab, host, public, keys[host.name])
-            if written:
-                progress.change(f"{host.name}: {len(written)} files of its own written")
-        _keep(lab, base, known, state, progress)
-        for name, failed in access.wait_ready(lab, _READY_PATIENCE, lambda name: _ended(lab, name)).items():
-            if failed:
-                progress.say(f"{name}: these units have failed: {failed}")
-        progress.say(f"{len(lab.hosts)} hosts are ready: " + ", ".join(host.name for host in lab.hosts))
+        _start(lab, progress)
     return progress
 
 
@@ -104,6 +80,52 @@ def destroy(lab: Lab) -> Progress:
     return progress
 
 
+def snapshot(lab: Lab, name: str, lacked: list[str]) -> Progress:
+    """Keep the state of all hosts under a name; hosts that run are shut down for it, and started again.
+
+    Args:
+        lab: The lab as it was last brought up.
+        name: Of the snapshot.
+        lacked: What its cluster lacks now.
+    """
+    with _made(lab) as (known, progress):
+        snapshots.refuse_new(known, lab, name)
+        runs = alive(_state(lab).get("keeper"))
+        _stop(lab, progress)
+        # A snapshot that is listed is on the disk, whatever happens to this machine.
+        run(["sync", "--file-system", lab.home])
+        snapshots.take(known, lab, name, lacked)
+        _write_json(lab.home / "lab.json", known)
+        progress.change(f"snapshot {name} taken")
+        if runs:
+            _start(lab, progress)
+    return progress
+
+
+def rewind(lab: Lab, name: str) -> Progress:
+    """Bring all hosts back to a snapshot and start them; what they have become since is given up."""
+    with _made(lab) as (known, progress):
+        snapshots.go_back(known, lab, name)
+        # Nothing of it stays, so there is nothing to shut down in order.
+        _stop(lab, progress, patience=0)
+        _write_json(lab.home / "lab.json", known)
+        progress.change(f"all hosts are back at snapshot {name}")
+        _start(lab, progress)
+    return progress
+
+
+def forget(lab: Lab, name: str) -> Progress:
+    """Delete a snapshot; its layers go when nothing stands on them."""
+    with _made(lab) as (known, progress):
+        snapshots.find(known, lab, name)
+        del snapshots.kept(known)[name]
+        _write_json(lab.home / "lab.json", known)
+        progress.change(f"snapshot {name} deleted")
+        if not snapshots.remove_unused(known, lab):
+            progress.say("its disk space is not free yet: the hosts, or a later snapshot, stand on it")
+    return progress
+
+
 def stored(root: Path, name: str) -> Lab:
     """The lab as it was last brought up, whatever has become of its inventory since.
 
@@ -115,6 +137,50 @@ def stored(root: Path, name: str) -> Lab:
         return parse({**_read(nothing.home / "lab.json")["lab"], "root": str(root)})
     except (LabError, KeyError):
         return nothing
+
+
+def _start(lab: Lab, progress: Progress) -> None:
+    known = _read(lab.home / "lab.json")
+    state = _state(lab)
+    if state and not alive(state.get("keeper")):
+        _clear_leftovers(lab, progress)
+        state = {}
+    base = _base(lab, known, progress)
+    if not known:
+        # From here on, `down` and `destroy` know what was meant even if nothing more is done.
+        known = {"lab": to_dict(lab), "base": base.name, "generation": 0}
+        _write_json(lab.home / "lab.json", known)
+    network.up(lab, progress)
+    keys = access.ensure(lab, progress)
+    _remove_dropped_hosts(lab, known, state, progress)
+    public = access.public_half(lab.home / "id_ed25519")
+    for host in lab.hosts:
+        if guest.mount(lab, host, base, snapshots.layers(known)):
+            progress.change(f"{host.name}: tree mounted")
+        written = guest.write_files(lab, host, public, keys[host.name])
+        if written:
+            progress.change(f"{host.name}: {len(written)} files of its own written")
+    _keep(lab, base, known, state, progress)
+    for name, failed in access.wait_ready(lab, _READY_PATIENCE, lambda name: _ended(lab, name)).items():
+        if failed:
+            progress.say(f"{name}: these units have failed: {failed}")
+    progress.say(f"{len(lab.hosts)} hosts are ready: " + ", ".join(host.name for host in lab.hosts))
+    if snapshots.remove_unused(known, lab):
+        progress.change("layers that nothing stands on any more deleted")
+
+
+@contextlib.contextmanager
+def _made(lab: Lab) -> Iterator[tuple[dict[str, Any], Progress]]:
+    """What `lab.json` says of a lab that is there, and the lab to oneself.
+
+    Raises:
+        LabError: it was never made, or another command is at work on it.
+    """
+    _require_root()
+    if not (lab.home / "lab.json").is_file():
+        raise LabError(f"There is no lab {lab.name} here: `make lab` makes one.")
+    with _exclusive(lab.home):
+        yield _read(lab.home / "lab.json"), Progress(lab.home / "log" / "lab.log")
 
 
 def _require_root() -> None:
@@ -157,7 +223,10 @@ def _state(lab: Lab) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with part.open("w", encoding="utf-8") as output:
+        output.write(json.dumps(content, indent=2) + "\n")
+        output.flush()
+        os.fsync(output.fileno())
     part.rename(path)
 
 
@@ -166,7 +235,7 @@ def _base(lab: Lab, known: dict[str, Any], progress: Progress) -> Path:
     cache = lab.root / ".cache"
     wanted = base_tree.recipe()
     used = known.get("base")
-    made = any((lab.host_home(host.name) / "upper").is_dir() for host in lab.hosts)
+    made = any((lab.host_home(host.name) / snapshots.FIRST).is_dir() for host in lab.hosts)
     if not used or not made or used == wanted.folder_name:
         in_use = {str(_read(other).get("base")) for other in lab.home.parent.glob("*/lab.json")}
         return base_tree.ensure(cache, wanted, in_use, progress)
@@ -215,6 +284,9 @@ def _remove_dropped_hosts(lab: Lab, known: dict[str, Any], state: dict[str, Any]
         return
     if state:
         _tell_keeper(lab, lab.root / ".cache" / str(known["base"]), known, state)
+    if lost := snapshots.drop_hosts(known, dropped):
+        _write_json(lab.home / "lab.json", known)
+        progress.change(f"snapshots with hosts that have left the inventory deleted: {', '.join(lost)}")
     for name in sorted(dropped):
         unmount_below(lab.host_home(name))
         remove_tree(lab.host_home(name))

@@ -20,7 +20,7 @@ _UNUSED_CONTROLLERS = {"cpuset"}
 _PR_SET_PDEATHSIG = 1
 
 
-def run(command: Sequence[str | Path], *, check: bool = True, stdin: str | None = None) -> str:
+def run(command: Sequence[str | Path], *, check: bool = True, stdin: str | None = None, cwd: Path | None = None) -> str:
     """Run a command and give its output.
 
     Raises:
@@ -28,7 +28,7 @@ def run(command: Sequence[str | Path], *, check: bool = True, stdin: str | None 
     """
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, input=stdin, cwd=cwd, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise LabError(f"The command {words[0]} is missing on this machine: run `make setup`.") from None
     if check and done.returncode != 0:

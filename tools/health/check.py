@@ -25,6 +25,7 @@ from tools import ROOT, daemons
 from tools import cluster as clusters
 from tools.cluster import Cluster, Host
 from tools.data.oracle import compare, daily_revenue
+from tools.health import support
 from tools.health.gate import lacks
 from tools.health.snapshot import gather
 from tools.health.units import look_at
@@ -192,6 +193,7 @@ def main() -> None:
         cluster = clusters.from_inventory()
         results = [passes(cluster, CHECKS[name], console) for name in names]
         if not all(results):
+            support.say(support.make(cluster))
             raise SystemExit(1)
 
     run(command)

@@ -2,6 +2,8 @@
 
 Checks before a stop are worth something only while nobody else stops anything. The lock is one per cluster, whatever
 checkout or inventory file leads to it, and for all users of the machine; it ends with the process that holds it.
+
+    python -m tools.health.lock "make site" ansible-playbook ansible/site.yml    # a command that holds it
 """
 
 from __future__ import annotations
@@ -10,17 +12,22 @@ import fcntl
 import getpass
 import json
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from tools import ROOT
+from tools import cluster as clusters
 from tools.cluster import Cluster
-from tools.terminal import Problem
+from tools.terminal import Problem, run
 
 SHARED = Path("/run/lock")  # of all users; where it is missing, the user's own folder for temporary files
+NOTED = ROOT / ".cache" / "verbs"  # what has held a lock, for `make timeline`
 
 
 def path_of(cluster: Cluster) -> Path:
@@ -51,9 +58,24 @@ def held(cluster: Cluster, verb: str) -> Iterator[int]:
         words = {"verb": verb, "user": getpass.getuser(), "process": os.getpid(), "since": time.time()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(words).encode(), 0)
+        NOTED.mkdir(parents=True, exist_ok=True)
+        with _noted(cluster).open("a", encoding="utf-8") as noted:
+            noted.write(json.dumps(words) + "\n")
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def history(cluster: Cluster) -> list[dict[str, Any]]:
+    """What has held the lock of a cluster from this checkout, in order: `verb`, `user`, `process`, `since`."""
+    try:
+        return [json.loads(line) for line in _noted(cluster).read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def _noted(cluster: Cluster) -> Path:
+    return NOTED / path_of(cluster).with_suffix(".log").name
 
 
 def _open(path: Path) -> int:
@@ -80,3 +102,19 @@ def _holder(path: Path) -> str:
         return "Another command is changing this cluster."
     since = time.strftime("%X", time.localtime(words["since"]))
     return f"`{words['verb']}` of {words['user']} (process {words['process']}) is changing this cluster since {since}."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Become a command that changes the cluster; the lock is held until its last process has ended."""
+    verb, *command = arguments or sys.argv[1:]
+
+    def locked() -> None:
+        with held(clusters.from_inventory(), verb) as descriptor:
+            os.set_inheritable(descriptor, True)
+            os.execvp(command[0], command)
+
+    run(locked)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from tools.cluster import Cluster
-from tools.health.gate import Answer, Settled, can_stop, settled, systems_of
+from tools.health.gate import RULES, Answer, Settled, can_stop, lacks, settled, systems_of
 from tools.health.snapshot import Snapshot, gather
 from tools.health.verdicts import Purpose, Verdict
 
@@ -63,4 +63,23 @@ def settling(
         over = time.monotonic() >= deadline and not copies
         if over or not any(one.lacks for one in found) or any(one.verdict is Verdict.NO for one in found):
             return
+        time.sleep(POLL_SECONDS)
+
+
+def whole(cluster: Cluster, seconds: float, but: Collection[str] = ()) -> list[str]:
+    """Wait until all daemons and jobs of a cluster have settled.
+
+    Args:
+        cluster: The hosts and their groups.
+        seconds: How long at most; 0 for one look.
+        but: What it may lack, in the words that it was told in.
+
+    Returns:
+        What is lacking still when the time is over, as sentences; nothing when the cluster is whole.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        lacking = [lack for lack in lacks(gather(cluster, blocks=False), RULES) if lack not in but]
+        if not lacking or time.monotonic() >= deadline:
+            return lacking
         time.sleep(POLL_SECONDS)

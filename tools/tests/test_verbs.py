@@ -10,6 +10,7 @@ import pytest
 
 from tools import daemons
 from tools.cluster import Cluster
+from tools.health import lock
 from tools.health.snapshot import Quorum, Silent, Voter
 from tools.terminal import Problem
 from tools.tests.test_health import GROUPS, KAFKA, WHOLE
@@ -57,7 +58,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_touched(monkeypatch: pyte
 
 
 def test_what_was_interrupted_goes_on_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "BEGUN", tmp_path)
+    monkeypatch.setattr(lock, "NOTED", tmp_path)
     cluster = Cluster({}, {})
     begun = plan.since(cluster, "make restart")
     plan.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 60}))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tools import ROOT, daemons
+from tools import daemons
 from tools.cluster import Cluster
 from tools.health import lock
 from tools.health.gate import Answer, can_stop, leads
@@ -20,7 +20,6 @@ from tools.health.snapshot import Snapshot
 from tools.health.verdicts import Purpose, Verdict
 from tools.terminal import Problem, console
 
-BEGUN = ROOT / ".cache" / "verbs"
 RESUMED_SECONDS = 3600  # after which the same words mean a new restart
 
 
@@ -118,4 +117,4 @@ def since(cluster: Cluster, verb: str) -> int:
 
 def begun(cluster: Cluster) -> Path:
     """Where it is noted which verb has begun and not ended."""
-    return BEGUN / lock.path_of(cluster).with_suffix(".json").name
+    return lock.NOTED / lock.path_of(cluster).with_suffix(".json").name

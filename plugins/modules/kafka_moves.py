@@ -52,6 +52,10 @@ changes:
   returned: success
   type: list
   elements: str
+moving:
+  description: How many partitions move now.
+  returned: success
+  type: int
 """
 
 CORDON = "cordoned.log.dirs"
@@ -190,10 +194,11 @@ def main() -> None:
     from kafka.errors import KafkaError
 
     try:
-        said = carry_out(Cluster(module.params["servers"]), module.params)
+        cluster = Cluster(module.params["servers"])
+        said, moving = carry_out(cluster, module.params), len(cluster.moving())
     except (ValueError, KafkaError) as error:
         module.fail_json(msg=f"{error}")
-    module.exit_json(changed=bool(said), changes=said)
+    module.exit_json(changed=bool(said), changes=said, moving=moving)
 
 
 if __name__ == "__main__":

@@ -81,12 +81,8 @@ def helper(cluster: Cluster, snapshot: Snapshot, host: str) -> str:
         Problem: There is none.
     """
     for other in cluster.group("kafka_broker"):
-        units = snapshot.units[other.name]
-        if (
-            other.name != host
-            and not isinstance(units, Silent)
-            and snapshot.unit(other.name, "kafka") == units["kafka"]
-        ):
+        state = snapshot.unit(other.name, "kafka")
+        if other.name != host and not isinstance(state, Silent) and state.active:
             return other.name
     raise Problem("No other broker's host answers: `make status` says what runs.")
 

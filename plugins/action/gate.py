@@ -48,9 +48,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         verdict, words, said = Verdict.YES, "", ""
         for reasons in looks(cluster, host, ask, units):
             verdict, words = worst(tuple(reasons)), " ".join(map(str, reasons))
-            if verdict in PATIENCE and words != said:
-                Display().display(f"  {host} waits: {words}")
-                said = words
+            waits = " ".join(str(reason) for reason in reasons if reason.verdict is verdict)
+            if verdict in PATIENCE and waits != said:
+                Display().display(f"  {host} waits: {waits}")
+                said = waits
         if verdict is Verdict.BUT:
             Display().display(f"  {host}: {words}")
         if verdict.exit_code:

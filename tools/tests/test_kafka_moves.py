@@ -6,17 +6,20 @@ import json
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import kafka
 import pytest
+import yaml
 from kafka.admin import KafkaAdminClient
 
-from tools.testing.kafka_broker import Broker, create_topic, running
+from tools import ROOT
+from tools.testing.kafka_broker import Broker, create_topic, jars, running
 
-MODULE = Path(__file__).resolve().parents[2] / "plugins" / "modules" / "kafka_moves.py"
+MODULE = ROOT / "plugins" / "modules" / "kafka_moves.py"
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,9 @@ def test_a_move_that_kafka_refuses_is_quoted(brokers: tuple[Broker, Broker]) -> 
     refused = run_module(brokers[0], moves={"no-such-topic-0": [1]})
     assert refused["failed"]
     assert "no-such-topic" in refused["msg"]
+
+
+def test_every_tool_of_kafka_is_in_the_jars_that_hosts_get() -> None:
+    tools = yaml.safe_load((ROOT / "roles" / "kafka" / "vars" / "main.yml").read_text())["__kafka_tools"]
+    there = {name for jar in jars("kafka", "libs") for name in zipfile.ZipFile(jar).namelist()}
+    assert [name for name, tool in tools.items() if f"{tool.replace('.', '/')}.class" not in there] == []

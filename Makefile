@@ -119,6 +119,26 @@ rollback: setup ## back to the version before: make rollback PRODUCT=kafka [YES=
 finalize: setup ## let Kafka write its metadata as its version does; no way back after it: make finalize PRODUCT=kafka
 	@python -m tools.verbs finalize --product "$(PRODUCT)" $(if $(YES),--yes)
 
+# What hosts of a lab need besides: they are made here.
+MADE := $(if $(wildcard $(LAB)),hosts)
+
+.PHONY: add
+add: setup preflight-inventory artefacts $(MADE) ## deploy a HOST that was written into the inventory, and give it its share
+	@python -m tools.verbs add --host "$(HOST)" $(if $(YES),--yes)
+
+.PHONY: remove
+remove: setup ## move everything off a HOST, stop it, forget it; NAME= is the cluster's name, which is asked for
+	@python -m tools.verbs remove --inventory $(INVENTORY) --host "$(HOST)" --name "$(NAME)" $(if $(YES),--yes)
+
+.PHONY: replace
+replace: setup artefacts ## let a HOST that was rebuilt with empty disks become again what it was
+	@python -m tools.verbs replace --host "$(HOST)" $(if $(YES),--yes)
+
+.PHONY: renew
+renew: setup ## delete a HOST of a lab with its disks, and make it anew, empty
+	@test -n "$(HOST)" || { echo "Which host? make renew HOST=worker1" >&2; exit 2; }
+	$(call step,Make $(HOST) anew,python -m lab renew $(INVENTORY) "$(HOST)")
+
 ##@ Back in time
 
 .PHONY: snapshot

@@ -3,6 +3,7 @@
     python -m lab up|down|destroy inventories/lab
     python -m lab snapshot|rewind|forget inventories/lab healthy
     python -m lab snapshots inventories/lab
+    python -m lab renew inventories/lab worker1
 
 Reads the inventory as the user who calls it. Only the program that makes the hosts, `shopfloor_lab`, runs as root: with
 the system's own Python, under sudo, which asks for a password on the terminal if it needs one.
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,20 @@ def place(folder: Path) -> dict[str, Any]:
     """Which lab it is: its name is that of the inventory folder; who owns the checkout owns its files."""
     checkout = ROOT.stat()
     return {"name": folder.resolve().name, "root": str(ROOT), "owner": [checkout.st_uid, checkout.st_gid]}
+
+
+def without(described: dict[str, Any], host: str) -> dict[str, Any]:
+    """A lab without one of its hosts: what has left the description is deleted.
+
+    Raises:
+        Problem: it has no such host.
+    """
+    rest = [row for row in described["hosts"] if row["name"] != host]
+    if rest == described["hosts"]:
+        near = get_close_matches(str(host), [row["name"] for row in rest], 1)
+        raise Problem(f"The lab has no host {host!r}." + (f" Did you mean {near[0]}?" if near else ""))
+    publish = {name: row for name, row in described["publish"].items() if row.get("host") != host}
+    return described | {"hosts": rest, "publish": publish}
 
 
 def as_root(verb: str, described: dict[str, Any]) -> None:
@@ -154,15 +170,20 @@ def wait_until_whole(cluster: Cluster, lacked: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and the inventory, and have it done."""
     parser = argparse.ArgumentParser(prog="lab", description="Hosts on this machine.")
-    parser.add_argument("verb", choices=["up", "down", "destroy", *OF_SNAPSHOTS, "snapshots"])
+    parser.add_argument("verb", choices=["up", "down", "destroy", "renew", *OF_SNAPSHOTS, "snapshots"])
     parser.add_argument("inventory", type=Path, help="folder of the inventory")
-    parser.add_argument("name", nargs="?", default="", help="of the snapshot")
+    parser.add_argument("name", nargs="?", default="", help="of the snapshot, or of the host that is made anew")
     options = parser.parse_args(arguments)
     if options.verb in OF_SNAPSHOTS:
         of_snapshot(options.verb, options.inventory, options.name)
         return
     if options.verb == "snapshots":
         list_snapshots(options.inventory)
+        return
+    if options.verb == "renew":
+        described = description(Inventory.load(options.inventory))
+        as_root("up", without(described, options.name))
+        as_root("up", described)
         return
     # Whatever has become of its inventory, a lab can be taken down.
     described = description(Inventory.load(options.inventory)) if options.verb == "up" else place(options.inventory)

@@ -9,11 +9,13 @@ asked by HTTP with nothing but Python's library; for Kafka there is its client i
 jars, because each of Kafka's own tools is a JVM, too dear for what is asked every few seconds.
 """
 
+import base64
 import json
 import re
 import sys
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -196,6 +198,9 @@ def _quorum(answer: dict[str, Any]) -> dict[str, Any]:
                 "host": hosts[voter["replica_id"]],
                 "behind": max(0, partition["high_watermark"] - voter["log_end_offset"]),
                 "lag": (now - voter["last_caught_up_timestamp"]) / 1000,
+                "directory": base64.urlsafe_b64encode(uuid.UUID(voter["replica_directory_id"]).bytes)
+                .decode()
+                .rstrip("="),
             }
             for voter in voters
         ],

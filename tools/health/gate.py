@@ -8,7 +8,7 @@ is YES BUT with the interruption by name, and not no for ever.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tools.daemons import table, units_of
 from tools.health.rules import edge, hdfs, kafka, spark
@@ -124,6 +124,21 @@ def can_stop(
     notes = dict.fromkeys((*hdfs.notes(snapshot, host), *kafka.notes(snapshot, host)))
     said = " ".join(reason.text for reason in reasons)
     return Answer(host, purpose, tuple(reasons), tuple(note for note in notes if note not in said))
+
+
+def removal(snapshot: Snapshot, host: str, units: Collection[str] | None = None) -> Answer:
+    """Whether a host may leave for ever: of one that does not answer any more, as far as the others can tell.
+
+    Args:
+        snapshot: The cluster now, with the places of the blocks.
+        host: Its name.
+        units: Names of units that leave, without `.service`; None for the whole host.
+    """
+    answer = can_stop(snapshot, host, Purpose.REMOVE, units)
+    if not isinstance(snapshot.units[host], Silent):
+        return answer
+    # Silence, and daemons that nobody knows any more, are what is left of it.
+    return replace(answer, reasons=tuple(reason for reason in answer.reasons if reason.rule not in ("host", "name")))
 
 
 def settled(snapshot: Snapshot, host: str, unit: str, before: Snapshot | None = None) -> Settled:

@@ -173,12 +173,14 @@ class Voter:
         host: Its host's name.
         behind: Records of the metadata that it lacks.
         lag: Seconds since it had all that the leader had.
+        directory: Id of its folder, by which the quorum knows it besides its number.
     """
 
     id: int
     host: str
     behind: int = 0
     lag: float = 0
+    directory: str = ""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ class Doubt:
 
 
 AGAIN = "Ask again in some seconds."
+REMOVES = "`make remove HOST={host}` moves them to the others first."
 
 
 def doubt_about(snapshot: Snapshot, host: str, unit: str, daemon: str) -> Doubt | None:

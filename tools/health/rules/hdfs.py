@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tools.health.snapshot import DataNode, Hdfs, Placement, Silent, Snapshot
 from tools.health.verdicts import (
     AGAIN,
+    REMOVES,
     Doubt,
     Purpose,
     Reason,
@@ -166,16 +167,26 @@ def _room(snapshot: Snapshot, hdfs: Hdfs, node: DataNode, held: list[Placement])
             remaining,
         )
         return
+    if written := [placement for placement in held if placement.open]:
+        yield Reason(
+            Verdict.BUT,
+            "files being written",
+            written[0].example,
+            f"{_blocks(written)} of files that are being written {_have(written)} a copy on {node.host}: their writers "
+            "go on with the other copies, and those with none begin anew.",
+        )
     if node.state != "Decommissioned" and held:
-        alone = [placement for placement in held if placement.holders == {node.host}]
+        names = {other.host for other in others}
+        left = sum(one.blocks for one in held if not one.open and len(one.holders & names) < one.copies)
+        alone = sum(placement.blocks for placement in held if placement.holders == {node.host})
         yield Reason(
             Verdict.NO,
             "drain",
             node.host,
-            f"{node.host}'s DataNode still holds {count(sum(placement.blocks for placement in held), 'block')}"
-            + (f", {sum(placement.blocks for placement in alone):,} of them nowhere else." if alone else "."),
-            "Decommission it first, so that HDFS copies them to the others.",
-            sum(placement.blocks for placement in held),
+            f"{node.host}'s DataNode holds {count(sum(placement.blocks for placement in held), 'block')}; "
+            f"{left:,} of them still lack a copy on the others, {alone:,} are nowhere else.",
+            REMOVES.format(host=node.host),
+            left,
             0,
         )
 

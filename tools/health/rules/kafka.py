@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tools.health.snapshot import Broker, Kafka, Partition, Quorum, Silent, Snapshot, Voter
 from tools.health.verdicts import (
     AGAIN,
+    REMOVES,
     Doubt,
     Purpose,
     Reason,
@@ -138,7 +139,7 @@ def _room(kafka: Kafka, me: Broker, mine: Sequence[Partition]) -> Iterator[Reaso
             "drain",
             me.host,
             f"{_named(mine)} {'has' if len(mine) == 1 else 'have'} a copy on {me.host}.",
-            "Reassign them to the other brokers first.",
+            REMOVES.format(host=me.host),
             len(mine),
             0,
         )
@@ -154,7 +155,8 @@ def controller(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reas
     voters = kafka.quorum.voters
     me = next((voter for voter in voters if voter.host == host), None)
     if me is None:
-        yield from nameless(snapshot, host, UNIT, "voting controller", "Kafka")
+        if purpose is not Purpose.REMOVE:
+            yield from nameless(snapshot, host, UNIT, "voting controller", "Kafka")
         return
     if purpose is Purpose.REMOVE:
         if len(voters) == 1:

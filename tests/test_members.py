@@ -1,0 +1,137 @@
+"""A host joins, leaves, and comes back empty, while sales run: the oracle finds none lost and none twice."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.commands import Result
+from tests.conftest import Cluster
+from tools import cluster as clusters
+from tools.faults import plan
+from tools.faults.pipeline import Pipeline
+from tools.faults.verdict import finish
+
+MEMBER = "worker3"
+GROUPS = ("datanode", "kafka_broker", "spark_worker")
+MINUTES = 20
+
+
+def write(cluster: Cluster, hosts: dict[str, Any]) -> None:
+    (cluster.lab.inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
+
+
+@pytest.fixture(scope="module")
+def hosts(cluster: Cluster) -> Iterator[dict[str, Any]]:
+    """The lab's inventory; at the end it is as it was."""
+    path = cluster.lab.inventory / "hosts.yml"
+    before = path.read_text()
+    yield yaml.safe_load(before)
+    path.write_text(before)
+
+
+@pytest.fixture(scope="module")
+def grown(hosts: dict[str, Any]) -> dict[str, Any]:
+    """The same with one host more."""
+    more: dict[str, Any] = yaml.safe_load(yaml.safe_dump(hosts))["all"]
+    address = more["hosts"]["edge1"]["ansible_host"].rpartition(".")[0] + ".15"
+    more["hosts"][MEMBER] = {"ansible_host": address, "node_id": 4, "memory_mib": 1792, "cpus": 2}
+    for group in GROUPS:
+        more["children"][group]["hosts"][MEMBER] = {}
+    return {"all": more}
+
+
+@pytest.fixture(scope="module")
+def sales(cluster: Cluster) -> Iterator[Pipeline]:
+    """Sales that run through a pipeline of the test's own; at the end all is as the oracle says."""
+    sources = [str(cluster.lab.inventory), str(cluster.checkout / ".lab" / cluster.lab.name / "inventory.yml")]
+    pipeline = Pipeline(clusters.from_inventory(sources), f"members_{secrets.token_hex(3)}", 1)
+    with pipeline.running(int(plan.RATE * 60 * MINUTES), batch_files=1):
+        yield pipeline
+        assert finish(pipeline) == []
+
+
+def copies(cluster: Cluster, broker: int) -> int:
+    """How many partitions have a copy on a broker."""
+    described = cluster.ssh("master1", "kafka-topics --bootstrap-server master1:9092 --describe").output
+    rows = [
+        line.split("Replicas: ")[1].split()[0].split(",") for line in described.splitlines() if "Replicas: " in line
+    ]
+    assert all("Partition: " not in line or "Replicas: " in line for line in described.splitlines())
+    return sum(str(broker) in row for row in rows)
+
+
+def states(cluster: Cluster) -> dict[str, str]:
+    """What the NameNode takes each DataNode for."""
+    bean = "Hadoop:service=NameNode,name=NameNodeInfo"
+    answer = json.loads(cluster.ssh("master1", f"curl --silent 'http://master1:9870/jmx?qry={bean}'").output)["beans"][
+        0
+    ]
+    nodes = json.loads(answer["LiveNodes"]) | json.loads(answer["DeadNodes"])
+    return {name.split(":")[0]: node["adminState"] for name, node in nodes.items()}
+
+
+def throttles(cluster: Cluster) -> str:
+    """Settings of brokers and topics that limit moves."""
+    ask = "kafka-configs --bootstrap-server master1:9092 --describe"
+    brokers, topics = (cluster.ssh("master1", f"{ask} --entity-type {kind}").output for kind in ("brokers", "topics"))
+    return "\n".join(line for line in (brokers + topics).splitlines() if "throttled" in line)
+
+
+def refused(cluster: Cluster, *words: str) -> str:
+    done: Result = cluster.make(*words, check=False)
+    assert done.code
+    return " ".join(done.output.split())
+
+
+def test_a_host_that_is_not_in_the_inventory_is_not_added(cluster: Cluster) -> None:
+    assert "write it there first" in refused(cluster, "add", f"HOST={MEMBER}", "YES=1")
+
+
+def test_a_host_is_added_and_gets_its_share(cluster: Cluster, sales: Pipeline, grown: dict[str, Any]) -> None:
+    write(cluster, grown)
+    output = cluster.make("add", f"HOST={MEMBER}", "YES=1").output
+    assert "its share of the partitions" in output and f"{MEMBER} takes part." in output
+    assert states(cluster)[MEMBER] == "In Service"
+    assert copies(cluster, 4) > 0
+    assert throttles(cluster) == ""
+
+
+def test_a_removal_asks_for_the_clusters_name_and_touches_nothing_without(cluster: Cluster, sales: Pipeline) -> None:
+    assert f"NAME={cluster.lab.name}" in refused(cluster, "remove", f"HOST={MEMBER}", "YES=1")
+    assert states(cluster)[MEMBER] == "In Service"
+
+
+def test_nothing_one_of_a_kind_is_removed_and_no_host_that_has_not_been_rebuilt_replaced(cluster: Cluster) -> None:
+    name = f"NAME={cluster.lab.name}"
+    assert "one host that cannot be swapped" in refused(cluster, "remove", "HOST=master1", name, "YES=1")
+    assert "Did you mean worker3" in refused(cluster, "remove", "HOST=wroker3", name, "YES=1")
+    assert "it has not been replaced" in refused(cluster, "replace", "HOST=worker1", "YES=1")
+
+
+def test_a_host_is_removed_and_forgotten(cluster: Cluster, sales: Pipeline, hosts: dict[str, Any]) -> None:
+    output = cluster.make("remove", f"HOST={MEMBER}", f"NAME={cluster.lab.name}", "YES=1").output
+    assert f"{MEMBER} has left. Take it out of hosts.yml" in output
+    assert MEMBER not in states(cluster)
+    assert copies(cluster, 4) == 0
+    assert throttles(cluster) == ""
+    assert "was removed from the cluster" in refused(cluster, "kafka")
+    assert "2 brokers would remain" in refused(cluster, "remove", "HOST=worker1", f"NAME={cluster.lab.name}", "YES=1")
+    write(cluster, hosts)
+    cluster.make("lab")
+
+
+def test_a_host_that_was_made_anew_becomes_what_it_was(cluster: Cluster, sales: Pipeline) -> None:
+    before = copies(cluster, 2)
+    cluster.make("renew", "HOST=worker1")
+    output = cluster.make("replace", "HOST=worker1", "YES=1").output
+    assert "worker1 takes part again." in output
+    assert copies(cluster, 2) == before
+    assert states(cluster)["worker1"] == "In Service"
+    fsck = cluster.ssh("master1", "sudo -u hdfs hdfs fsck / | grep -E 'Missing blocks|Under-replicated'").output
+    assert fsck.count("\t0") >= 2 or "Under-replicated blocks:\t0" in fsck, fsck

@@ -1,0 +1,108 @@
+"""`make replace`: a host that was rebuilt with empty disks under its old name becomes again what it was."""
+
+from __future__ import annotations
+
+from tools.cluster import Cluster
+from tools.health import lock
+from tools.health.snapshot import Hdfs, Silent, Snapshot, gather
+from tools.health.verdicts import Reason, Verdict, count, silence, size
+from tools.terminal import Problem, console
+from tools.verbs import add, members, remove
+from tools.verbs.members import MEMBERS, Step
+from tools.verbs.plan import confirm
+
+# What a host holds that has not been replaced; the last one is there while a replacement is under way.
+LOOK = """
+for path in /var/lib/hdfs/data/current /var/lib/kafka/data/meta.properties /etc/shopfloor-replaced; do
+  ! sudo test -e $path || echo $path
+done
+"""
+MARK = "/etc/shopfloor-replaced"
+REBUILD = (
+    "Rebuild the machine first, with empty disks, the same name and the same address (a host of a lab: "
+    "`make renew HOST={host}`), then `make replace HOST={host}`."
+)
+
+
+def losses(snapshot: Snapshot, host: str) -> list[Reason]:
+    """What was on the lost host and nowhere else.
+
+    Args:
+        snapshot: The cluster now, without the host's data.
+        host: Its name.
+    """
+    found: list[Reason] = []
+    if "datanode" in snapshot.groups[host]:
+        hdfs = snapshot.hdfs
+        if not isinstance(hdfs, Hdfs):
+            found.append(silence("blocks", "HDFS", hdfs or Silent("no host")))
+        elif hdfs.missing:
+            text = f"{count(hdfs.missing, 'block')} of HDFS have no copy on another DataNode."
+            step = f"Bring the disks of {host} back, or delete those files: `hdfs fsck / -list-corruptfileblocks`."
+            found.append(Reason(Verdict.NO, "last copy", "HDFS", text, step, hdfs.missing, 0))
+    kafka = members.kafka_of(snapshot)
+    broker = kafka.broker_on(host)
+    alone = [one for one in kafka.partitions if broker and broker.id in one.replicas and not set(one.isr) - {broker.id}]
+    if broker and alone:
+        text = f"{alone[0].name} ({len(alone)} in all) was in sync on {host} only."
+        step = f"Bring the disks of {host} back, or delete the topic."
+        found.append(Reason(Verdict.NO, "last copy", alone[0].name, text, step, len(alone), 0))
+    if kafka.quorum.leader < 0:
+        found.append(Reason(Verdict.NO, "quorum", "quorum", "the controllers have no majority without it."))
+    return found
+
+
+def steps(snapshot: Snapshot, host: str) -> list[Step]:
+    """What is done to replace a host, in order.
+
+    Args:
+        snapshot: The cluster now.
+        host: The host.
+    """
+    kafka = members.kafka_of(snapshot)
+    groups = snapshot.groups[host]
+    broker = kafka.broker_on(host)
+    found = []
+    if any(voter.host == host for voter in kafka.quorum.voters):
+        found.append(Step("take its lost controller out of the quorum, which still counts it"))
+    what = " and ".join(f"as {text}" for group, text in MEMBERS.items() if group in groups)
+    found.append(Step(f"deploy the inventory: it starts {what}"))
+    if broker:
+        mine = [one for one in kafka.partitions if broker.id in one.replicas]
+        much = sum(max(one.sizes.values(), default=0) for one in mine)
+        found.append(Step(f"its broker copies {count(len(mine), 'partition')} with {size(much)} from the others"))
+    if "datanode" in groups and isinstance(snapshot.hdfs, Hdfs):
+        found.append(Step(f"HDFS makes {count(snapshot.hdfs.under_replicated, 'copy', 'copies')} that are lacking"))
+    return found
+
+
+def on_disk(cluster: Cluster, host: str) -> list[str]:
+    """What is on the host of what it had before, or of a replacement that has begun."""
+    return cluster.hosts[host].run(LOOK).out.split()
+
+
+def replace(cluster: Cluster, host: str, yes: bool) -> None:
+    """Let a rebuilt host take part again.
+
+    Raises:
+        Problem: It has not been rebuilt, what it held is nowhere else, another verb is under way, or the playbook
+            failed.
+    """
+    host = members.one(cluster, host, "replace")
+    with lock.held(cluster, f"make replace HOST={host}") as descriptor:
+        snapshot = gather(cluster)
+        members.refuse_one_of_a_kind(snapshot, host, "replace")
+        if isinstance(found := snapshot.units[host], Silent):
+            raise Problem(f"{host} does not answer ({found.why}). {REBUILD.format(host=host)}")
+        held = on_disk(cluster, host)
+        if held and MARK not in held:
+            raise Problem(f"{host} has {held[0]}: it has not been replaced. {REBUILD.format(host=host)}")
+        members.refuse(host, "replaced", losses(snapshot, host))
+        members.show(steps(snapshot, host))
+        confirm(yes)
+        words = remove.words_of(cluster, snapshot, host, {}) | add.words_of(cluster, snapshot, host, {})
+        if held:  # the controller that votes now is the new one
+            words["voter"] = {}
+        if not members.play("replace", words, descriptor):
+            raise Problem("Stopped there. The same command goes on with what is left to do.")
+    console.print(f"{host} takes part again.", markup=False)

@@ -29,7 +29,7 @@ from tools import cluster as clusters
 from tools.cluster import Cluster, Host, UnreachableError
 from tools.health import timeline
 from tools.health.snapshot import gather
-from tools.health.status import expected_jobs, expected_units
+from tools.health.units import expected_jobs, expected_units
 from tools.health.verdicts import size
 from tools.terminal import Problem, console, run
 

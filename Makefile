@@ -215,13 +215,13 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 
 # The roles wait for their hosts most of the time: unit tests go on beside them.
 .PHONY: test
-test: lint artefacts ## everything: lint, unit tests, the roles, the whole cluster in a lab of its own
+test: lint artefacts ## lint, unit tests, the roles, the whole cluster in a lab of its own
 	@mkdir -p tests/output
 	@$(MAKE) molecule >tests/output/molecule.log 2>&1 & roles=$$!; failed=; \
 	  $(MAKE) unit || failed=1; \
 	  wait $$roles && grep '^==' tests/output/molecule.log || { cat tests/output/molecule.log; failed=1; }; \
 	  test -z "$$failed"
-	@$(MAKE) e2e
+	@$(MAKE) e2e E2E='-m "not long"'
 
 .PHONY: test-fast
 test-fast: lint artefacts ## lint, and unit tests that need neither Spark nor a browser
@@ -250,8 +250,8 @@ molecule: setup-test artefacts ## every product's role on hosts of its own, twic
 	  molecule test -s hdfs -s kafka -s spark -s retail)
 
 .PHONY: e2e
-e2e: setup-test ## the whole cluster in a lab of its own
-	$(call step,End to end,pytest tests)
+e2e: setup-test ## the whole cluster in a lab of its own; what `make test` leaves out for its length, too
+	$(call step,End to end,pytest tests $(E2E))
 
 .PHONY: faults
 faults: setup ## break the cluster COUNT (50) times while sales run through it: none is lost or counted twice

@@ -17,6 +17,7 @@ from tools.faults import plan
 from tools.faults.pipeline import Pipeline
 from tools.faults.verdict import finish
 
+pytestmark = pytest.mark.long
 MEMBER = "worker3"
 GROUPS = ("datanode", "kafka_broker", "spark_worker")
 MINUTES = 20

@@ -14,7 +14,7 @@ from tests.labs import ROOT, TestLab, copy, derive, destroy, link_cache
 from tools.artefacts import __main__ as artefacts
 from tools.artefacts.products import Checkout
 
-OLD_KAFKA = Checkout.at(ROOT).versions("kafka")[1]
+NEW_KAFKA, OLD_KAFKA = Checkout.at(ROOT).versions("kafka")
 DEAD_PROXY = {"http_proxy": "http://127.0.0.1:9"}
 
 

@@ -9,10 +9,8 @@ import pytest
 import yaml
 
 from tests.commands import wait_for
-from tests.conftest import OLD_KAFKA, Cluster
-from tests.labs import ROOT
+from tests.conftest import NEW_KAFKA, OLD_KAFKA, Cluster
 from tests.test_cluster import UNITS, all_units_run, grows, windows
-from tools.artefacts.products import Checkout
 
 BROKERS = ("master1", "worker1", "worker2")
 
@@ -34,38 +32,42 @@ def write(cluster: Cluster, settings: dict[str, Any]) -> None:
     (cluster.lab.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(settings))
 
 
-def test_kafka_restarts_host_by_host_and_streaming_goes_on(cluster: Cluster) -> None:
-    before, ids = windows(cluster), {host: started(cluster, host, "kafka") for host in BROKERS}
-    streaming = started(cluster, "edge1", "retail-streaming")
-    output = cluster.make("restart", "SERVICE=kafka", "YES=1").output
-    assert all(started(cluster, host, "kafka") != ids[host] for host in BROKERS)
-    assert output.index("[worker1]") < output.index("[master1]"), "the active controller goes last"
-    assert started(cluster, "edge1", "retail-streaming") == streaming
-    wait_for("live windows grow", lambda: grows(cluster, before))
-
-
 def version(cluster: Cluster, host: str) -> str:
     return cluster.ssh(host, "readlink /opt/kafka").output.strip().removeprefix("/opt/kafka-")
 
 
-def test_kafka_goes_to_the_next_version_back_and_on_until_it_is_finalized(cluster: Cluster) -> None:
-    old, new = OLD_KAFKA, Checkout.at(ROOT).versions("kafka")[0]
-    before, streaming = windows(cluster), started(cluster, "edge1", "retail-streaming")
-    assert {version(cluster, host) for host in BROKERS} == {old}
-    output = cluster.make("upgrade", "PRODUCT=kafka", f"VERSION={new}", "YES=1").output
-    assert output.index("[worker1]", output.index("Restart host by host")) < output.rindex("[master1]")
-    assert {version(cluster, host) for host in BROKERS} == {new}
-    assert "make rollback PRODUCT=kafka" in cluster.make("status").output
+def versions(cluster: Cluster) -> set[str]:
+    return {version(cluster, host) for host in BROKERS}
+
+
+def test_an_upgrade_that_was_interrupted_goes_back(cluster: Cluster) -> None:
+    words = ("upgrade", "PRODUCT=kafka", f"VERSION={NEW_KAFKA}", "YES=1")
+    cluster.make(*words, check=False, interrupt_at="TASK [product : Wait until the cluster has settled]")
+    assert versions(cluster) == {OLD_KAFKA, NEW_KAFKA}
+    assert f"{NEW_KAFKA} on " in cluster.make("status", check=False).output
     cluster.make("rollback", "PRODUCT=kafka", "YES=1")
-    assert {version(cluster, host) for host in BROKERS} == {old}
-    cluster.make("upgrade", "PRODUCT=kafka", f"VERSION={new}", "YES=1")
+    assert versions(cluster) == {OLD_KAFKA}
+
+
+def test_kafka_goes_to_the_next_version_host_by_host_and_streaming_goes_on(cluster: Cluster) -> None:
+    before, ids = windows(cluster), {host: started(cluster, host, "kafka") for host in BROKERS}
+    streaming = started(cluster, "edge1", "retail-streaming")
+    cluster.make("upgrade", "PRODUCT=kafka", f"VERSION={NEW_KAFKA}", "YES=1")
+    assert versions(cluster) == {NEW_KAFKA}
+    assert all(started(cluster, host, "kafka") != ids[host] for host in BROKERS)
+    since = {host: int(cluster.show(host, "kafka", "ExecMainStartTimestampMonotonic")) for host in BROKERS}
+    assert max(since, key=lambda host: since[host]) == "master1", "the active controller goes last"
+    assert started(cluster, "edge1", "retail-streaming") == streaming
+    wait_for("live windows grow", lambda: grows(cluster, before))
+
+
+def test_after_finalize_there_is_no_way_back(cluster: Cluster) -> None:
+    assert "make rollback PRODUCT=kafka" in cluster.make("status").output
     cluster.make("finalize", "PRODUCT=kafka", "YES=1")
     refused = cluster.make("rollback", "PRODUCT=kafka", "YES=1", check=False)
     assert refused.code
-    assert "after `make finalize` there is no way back. Nothing was touched." in " ".join(refused.output.split())
-    assert {version(cluster, host) for host in BROKERS} == {new}
-    assert started(cluster, "edge1", "retail-streaming") == streaming
-    wait_for("live windows grow", lambda: grows(cluster, before))
+    assert "there is no way back. Nothing was touched." in " ".join(refused.output.split())
+    assert versions(cluster) == {NEW_KAFKA}
 
 
 def test_a_plan_is_shown_and_nothing_is_touched_without_yes(cluster: Cluster) -> None:
@@ -75,6 +77,8 @@ def test_a_plan_is_shown_and_nothing_is_touched_without_yes(cluster: Cluster) ->
     assert said.code
     assert "hdfs-datanode" in said.output and "YES=1" in said.output
     assert started(cluster, "worker1", "kafka") == before
+    cluster.make("restart", "HOST=worker1", "SERVICE=kafka", "YES=1")
+    assert started(cluster, "worker1", "kafka") != before
 
 
 def test_a_broken_setting_reaches_one_broker_and_is_mended_by_the_next_deployment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -60,19 +61,16 @@ def sales(cluster: Cluster) -> Iterator[Pipeline]:
 def copies(cluster: Cluster, broker: int) -> int:
     """How many partitions have a copy on a broker."""
     described = cluster.ssh("master1", "kafka-topics --bootstrap-server master1:9092 --describe").output
-    rows = [
-        line.split("Replicas: ")[1].split()[0].split(",") for line in described.splitlines() if "Replicas: " in line
-    ]
-    assert all("Partition: " not in line or "Replicas: " in line for line in described.splitlines())
-    return sum(str(broker) in row for row in rows)
+    rows = re.findall(r"\tReplicas: ([\d,]+)", described)
+    assert rows
+    return sum(str(broker) in row.split(",") for row in rows)
 
 
 def states(cluster: Cluster) -> dict[str, str]:
     """What the NameNode takes each DataNode for."""
     bean = "Hadoop:service=NameNode,name=NameNodeInfo"
-    answer = json.loads(cluster.ssh("master1", f"curl --silent 'http://master1:9870/jmx?qry={bean}'").output)["beans"][
-        0
-    ]
+    page = cluster.ssh("master1", f"curl --silent 'http://master1:9870/jmx?qry={bean}'").output
+    answer = json.loads(page)["beans"][0]
     nodes = json.loads(answer["LiveNodes"]) | json.loads(answer["DeadNodes"])
     return {name.split(":")[0]: node["adminState"] for name, node in nodes.items()}
 
@@ -97,7 +95,7 @@ def test_a_host_that_is_not_in_the_inventory_is_not_added(cluster: Cluster) -> N
 def test_a_host_is_added_and_gets_its_share(cluster: Cluster, sales: Pipeline, grown: dict[str, Any]) -> None:
     write(cluster, grown)
     output = cluster.make("add", f"HOST={MEMBER}", "YES=1").output
-    assert "its share of the partitions" in output and f"{MEMBER} takes part." in output
+    assert f"{MEMBER} takes part." in output
     assert states(cluster)[MEMBER] == "In Service"
     assert copies(cluster, 4) > 0
     assert throttles(cluster) == ""
@@ -124,15 +122,13 @@ def test_a_host_is_removed_and_forgotten(cluster: Cluster, sales: Pipeline, host
     assert "was removed from the cluster" in refused(cluster, "kafka")
     assert "2 brokers would remain" in refused(cluster, "remove", "HOST=worker1", f"NAME={cluster.lab.name}", "YES=1")
     write(cluster, hosts)
-    cluster.make("lab")
 
 
 def test_a_host_that_was_made_anew_becomes_what_it_was(cluster: Cluster, sales: Pipeline) -> None:
     before = copies(cluster, 2)
-    cluster.make("renew", "HOST=worker1")
+    cluster.make("renew", "HOST=worker1")  # and the host that has left the inventory goes
     output = cluster.make("replace", "HOST=worker1", "YES=1").output
     assert "worker1 takes part again." in output
     assert copies(cluster, 2) == before
     assert states(cluster)["worker1"] == "In Service"
-    fsck = cluster.ssh("master1", "sudo -u hdfs hdfs fsck / | grep -E 'Missing blocks|Under-replicated'").output
-    assert fsck.count("\t0") >= 2 or "Under-replicated blocks:\t0" in fsck, fsck
+    assert "Under-replicated blocks:\t0" in cluster.ssh("master1", "sudo -u hdfs hdfs fsck /").output

@@ -213,6 +213,14 @@ def test_what_only_the_lost_host_had_is_not_given_up_in_silence() -> None:
     assert verb.losses(GROWN, "worker1") == []
 
 
+def test_blocks_that_the_namenode_still_takes_to_be_on_the_lost_host_are_lost() -> None:
+    alone = Placement(frozenset({"worker1"}), 1, blocks=2, example="/tmp/single")
+    snapshot = replace(GROWN, hdfs=replace(HDFS, placements=(SPREAD, alone)))
+    with pytest.raises(Problem, match="2 blocks of HDFS have no copy"):
+        members.refuse("worker1", "replaced", verb.losses(snapshot, "worker1"))
+    assert "HDFS makes 32 copies" in texts(verb.steps(snapshot, "worker1"))
+
+
 def test_a_lost_controller_is_taken_out_of_the_quorum_first() -> None:
     voters = (Voter(1, "master1"), Voter(2, "worker1"), Voter(3, "worker2"))
     snapshot = replace(GROWN, kafka=replace(KAFKA, quorum=Quorum(1, voters)))

@@ -35,7 +35,7 @@ def steps(snapshot: Snapshot, host: str, planned: Moves, reasons: list[Reason]) 
     by_rule = {reason.rule: reason for reason in reasons}
     found = []
     if "datanode" in groups:
-        drain = next((one for one in reasons if one.rule == "drain" and "DataNode" in one.text), None)
+        drain = next((one for one in reasons if one.rule == "drain" and one.subject == "HDFS"), None)
         blocks = f"{int(drain.number or 0):,} blocks are copied" if drain else "no block is copied"
         found.append(Step("decommission the DataNode", blocks))
     if "kafka_broker" in groups:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from tools.cluster import Cluster
 from tools.health import lock
 from tools.health.snapshot import Hdfs, Silent, Snapshot, gather
@@ -36,10 +38,10 @@ def losses(snapshot: Snapshot, host: str) -> list[Reason]:
         hdfs = snapshot.hdfs
         if not isinstance(hdfs, Hdfs):
             found.append(silence("blocks", "HDFS", hdfs or Silent("no host")))
-        elif hdfs.missing:
-            text = f"{count(hdfs.missing, 'block')} of HDFS have no copy on another DataNode."
+        elif lost := hdfs.missing + _believed(hdfs, [{host}]):
+            text = f"{count(lost, 'block')} of HDFS {'has' if lost == 1 else 'have'} no copy on another DataNode."
             step = f"Bring the disks of {host} back, or delete those files: `hdfs fsck / -list-corruptfileblocks`."
-            found.append(Reason(Verdict.NO, "last copy", "HDFS", text, step, hdfs.missing, 0))
+            found.append(Reason(Verdict.NO, "last copy", "HDFS", text, step, lost, 0))
     kafka = members.kafka_of(snapshot)
     broker = kafka.broker_on(host)
     alone = [one for one in kafka.partitions if broker and broker.id in one.replicas and not set(one.isr) - {broker.id}]
@@ -72,8 +74,15 @@ def steps(snapshot: Snapshot, host: str) -> list[Step]:
         much = sum(max(one.sizes.values(), default=0) for one in mine)
         found.append(Step(f"its broker copies {count(len(mine), 'partition')} with {size(much)} from the others"))
     if "datanode" in groups and isinstance(snapshot.hdfs, Hdfs):
-        found.append(Step(f"HDFS makes {count(snapshot.hdfs.under_replicated, 'copy', 'copies')} that are lacking"))
+        holders = [one.holders for one in snapshot.hdfs.placements or () if host in one.holders]
+        lacking = snapshot.hdfs.under_replicated + _believed(snapshot.hdfs, holders)
+        found.append(Step(f"HDFS makes {count(lacking, 'copy', 'copies')} that are lacking"))
     return found
+
+
+def _believed(hdfs: Hdfs, holders: Sequence[Collection[str]]) -> int:
+    """Blocks that the NameNode takes to be on just these hosts: it notices after a minute that one is gone."""
+    return sum(one.blocks for one in hdfs.placements or () if one.holders in holders)
 
 
 def on_disk(cluster: Cluster, host: str) -> list[str]:
@@ -97,7 +106,8 @@ def replace(cluster: Cluster, host: str, yes: bool) -> None:
         held = on_disk(cluster, host)
         if held and MARK not in held:
             raise Problem(f"{host} has {held[0]}: it has not been replaced. {REBUILD.format(host=host)}")
-        members.refuse(host, "replaced", losses(snapshot, host))
+        if not held:
+            members.refuse(host, "replaced", losses(snapshot, host))
         members.show(steps(snapshot, host))
         confirm(yes)
         words = remove.words_of(cluster, snapshot, host, {}) | add.words_of(cluster, snapshot, host, {})

@@ -182,7 +182,7 @@ def _room(snapshot: Snapshot, hdfs: Hdfs, node: DataNode, held: list[Placement])
         yield Reason(
             Verdict.NO,
             "drain",
-            node.host,
+            "HDFS",
             f"{node.host}'s DataNode holds {count(sum(placement.blocks for placement in held), 'block')}; "
             f"{left:,} of them still lack a copy on the others, {alone:,} are nowhere else.",
             REMOVES.format(host=node.host),

@@ -137,7 +137,7 @@ def _room(kafka: Kafka, me: Broker, mine: Sequence[Partition]) -> Iterator[Reaso
         yield Reason(
             Verdict.NO,
             "drain",
-            me.host,
+            "Kafka",
             f"{_named(mine)} {'has' if len(mine) == 1 else 'have'} a copy on {me.host}.",
             REMOVES.format(host=me.host),
             len(mine),

@@ -93,10 +93,10 @@ def kafka(servers: str) -> Facts:
     brokers = [broker["broker_id"] for broker in admin.describe_cluster()["brokers"]]
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
     resources += [ConfigResource(ConfigResourceType.BROKER, str(broker)) for broker in brokers]
-    for kind, named in admin.describe_configs(resources).items():
+    # The client's own filter for what was modified leaves out what was set for all brokers.
+    for kind, named in admin.describe_configs(resources, config_filter="all").items():
         for name, entries in named.items():
             for key, entry in entries.items():
-                # Of the groups' own topic Kafka itself says more than we set.
                 if str(entry["config_source"]).startswith("DYNAMIC"):
                     found[f"{kind} {name} {key}"] = str(entry["value"])
     for name, topic in topics.items():

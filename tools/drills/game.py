@@ -75,10 +75,10 @@ def start(cluster: Cluster, drill: Drill, seed: int) -> Scenario:
         with step("Is everything well?"):
             refuse_unless_healthy(cluster, thorough=True)
         with step("Something happens"):
-            drill_runs = inject(cluster, chosen, guards.facts(cluster))
+            runs = inject(cluster, chosen, guards.facts(cluster))
     console.print(f"\n{chosen.text(drill.story).strip()}\n", markup=False)
-    drill_runs.told = time.time()
-    records.save(cluster, drill_runs)
+    runs.told = time.time()
+    records.save(cluster, runs)
     return chosen
 
 
@@ -194,8 +194,6 @@ def verify(cluster: Cluster) -> bool:
     """Give the verdict of the drill that runs, and end it when it is OK."""
     drill, runs = _under_way(cluster)
     chosen = scenario.choose(drill, runs.seed, cluster)
-    if drill.causes == [folders.NO_FAULT] and not runs.diagnosed:
-        raise Problem("Say first what it is: `make diagnose`.")
     with lock.held(cluster, "make verify"):
         verdict = judge(cluster, chosen, runs)
     if not verdict.ok:
@@ -206,7 +204,7 @@ def verify(cluster: Cluster) -> bool:
             console.print(f"  {sentence}", markup=False)
         return False
     console.print("OK", style="bold green")
-    _end(cluster, chosen, runs, solved=True)
+    _end(cluster, chosen, runs)
     return True
 
 
@@ -230,9 +228,7 @@ def diagnose(cluster: Cluster, host: str, unit: str, causes: Sequence[str], evid
     """
     drill, runs = _under_way(cluster)
     if runs.shown:
-        raise Problem(
-            "The solution was shown: no diagnosis counts after it. Mend it, then `make verify` or `make reset`."
-        )
+        raise Problem("The solution was shown: no diagnosis counts any more. Mend it, or `make reset`.")
     chosen = scenario.choose(drill, runs.seed, cluster)
     for name in causes:
         _check(name, list(folders.causes()), "cause")
@@ -325,7 +321,7 @@ def reset(cluster: Cluster) -> None:
     with lock.held(cluster, "make reset"), step("Back to what it was"):
         rewind(cluster, chosen, runs.before)
     if runs.told:
-        _result(cluster, chosen, runs, solved=False)
+        _result(chosen, runs, solved=False)
     records.save(cluster, None)
 
 
@@ -378,8 +374,8 @@ def _check(name: str, known: Sequence[str], what: str) -> None:
         raise Problem(f"There is no {what} {name!r}. {f'Did you mean {near[0]}?' if near else 'See `make diagnose`.'}")
 
 
-def _end(cluster: Cluster, chosen: Scenario, runs: Running, *, solved: bool) -> None:
-    result = _result(cluster, chosen, runs, solved=solved)
+def _end(cluster: Cluster, chosen: Scenario, runs: Running) -> None:
+    result = _result(chosen, runs, solved=True)
     records.save(cluster, None)
     _explain(chosen)
     wrong = runs.tries + runs.verified
@@ -399,7 +395,7 @@ def _explain(chosen: Scenario) -> None:
         console.print(f"  {number}. {chosen.text(link)}", markup=False)
 
 
-def _result(cluster: Cluster, chosen: Scenario, runs: Running, *, solved: bool) -> dict[str, Any]:
+def _result(chosen: Scenario, runs: Running, *, solved: bool) -> dict[str, Any]:
     marks = Marks() if runs.shown else runs.marks
 
     def after(moment: float) -> int | None:

@@ -11,6 +11,8 @@ MAKEFLAGS += --no-print-directory
 
 LAB := .lab/$(notdir $(patsubst %/,%,$(INVENTORY)))
 comma := ,
+# A line of a journal may hold any sign of the shell.
+override export EVIDENCE := $(value EVIDENCE)
 # The lab's own connection file comes second, once the lab is there.
 export ANSIBLE_INVENTORY := $(INVENTORY)$(addprefix $(comma),$(wildcard $(LAB)/inventory.yml))
 export ANSIBLE_CONFIG := ansible.cfg
@@ -154,6 +156,30 @@ snapshots: setup ## snapshots of the lab, how old and how large; DELETE=healthy 
 rewind: setup ## bring all hosts of the lab back to a snapshot: make rewind NAME=healthy
 	@test -n "$(NAME)" || { echo "Which snapshot? make rewind NAME=healthy; \`make snapshots\` lists them" >&2; exit 2; }
 	$(call step,Rewind,python -m lab rewind $(INVENTORY) "$(NAME)")
+
+##@ Drills
+
+.PHONY: drill
+drill: setup ## faults to be found and mended: the list; ID= starts one [SEED=]
+	@python -m tools.drills $(if $(ID),start "$(ID)" $(if $(SEED),--seed "$(SEED)"),list)
+
+.PHONY: hint verify solution reset report
+hint: ## a hint for the drill that runs; each costs points
+verify: ## is it mended, and nothing else changed? OK ends the drill
+solution: ## how it is mended; after it nothing is graded
+reset: ## end the drill, and bring the cluster back to what it was
+report: ## all drills that were played: times and grades
+hint verify solution reset report: setup
+	@python -m tools.drills $@
+
+.PHONY: diagnose
+diagnose: setup ## say what it is, before you mend it: HOST= UNIT= CAUSE= EVIDENCE="…" CHAIN=; without them, the list of causes
+	@python -m tools.drills diagnose --host "$(HOST)" --unit "$(UNIT)" --cause "$(CAUSE)" --evidence "$$EVIDENCE" \
+	  --chain "$(CHAIN)"
+
+.PHONY: prove-drills
+prove-drills: setup ## every drill both ways on a cluster with nothing else to do; goes on where it stopped; ID="…" takes some
+	@python -m tools.drills prove $(ID)
 
 ##@ Parts
 

@@ -5,6 +5,7 @@ data/        sales files: how they are read, made, checked by an independent ans
 health/      how the cluster is: status, check, and the gate
 verbs/       what changes a running cluster: restart, upgrade, rollback, finalize
 faults/      what breaks it, and whether everything is still exact afterwards
+drills/      runs and proves the drills, which are folders at the top level
 testing/     daemons and files for tests and benches
 """
 

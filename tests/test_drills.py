@@ -1,0 +1,77 @@
+"""Drills on a whole cluster: one is played by the commands that a student has, one is proven both ways."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Cluster
+
+DROP_IN = "/etc/systemd/system/retail-batch.timer.d"
+
+
+@pytest.fixture
+def drill(cluster: Cluster) -> Iterator[str]:
+    """The story of a drill that has been started; whatever the test does, it is taken back."""
+    try:
+        yield cluster.make("drill", "ID=batch-asleep", "SEED=1").output
+    finally:
+        cluster.make("reset", check=False)
+
+
+def said(cluster: Cluster, *words: str) -> str:
+    """What a command says that is refused."""
+    done = cluster.make(*words, check=False)
+    assert done.code, done.output
+    return done.output
+
+
+def test_a_drill_is_told_diagnosed_mended_and_graded(cluster: Cluster, drill: str) -> None:
+    assert "No" not in drill.split("accounting")[0] and "Does the nightly job run at all?" in drill
+    assert "batch-asleep is under way" in said(cluster, "drill", "ID=page-hangs")
+    assert "Did you mean schedule-wrong?" in said(cluster, "diagnose", "CAUSE=schedul-wrong")
+    assert "Nothing will start the batch by itself." in said(cluster, "verify")
+
+    # A wrong repair: the batch runs, and nothing starts it the next time.
+    cluster.ssh("edge1", "sudo systemctl start retail-batch")
+    assert "Nothing will start the batch by itself." in said(cluster, "verify")
+
+    words = ("HOST=edge1", "UNIT=retail-batch", "CAUSE=schedule-wrong")
+    invented = cluster.make("diagnose", *words, "EVIDENCE=OnCalendar=*-13-13").output
+    assert "cause: 40 of 40" in invented and "host and unit: 20 of 20" in invented and "evidence: 0 of 20" in invented
+    lines = cluster.ssh("edge1", "systemctl cat retail-batch.timer").output.splitlines()
+    real = next(line for line in reversed(lines) if re.match(r"OnCalendar=.+", line))
+    asked = cluster.make("diagnose", f"EVIDENCE={real}").output
+    assert "evidence: 20 of 20" in asked and "found on edge1" in asked
+    letters = dict(reversed(row) for row in re.findall(r"^  ([a-d])  (.+?)\s*$", asked, re.MULTILINE))
+    order = ("a drop-in", "no day", "the timer", "new CSVs")
+    chain = "".join(letter for link in order for text, letter in letters.items() if text.startswith(link))
+    assert "chain: 20 of 20" in cluster.make("diagnose", f"CHAIN={chain}").output
+
+    cluster.ssh("edge1", f"sudo rm -r {DROP_IN} && sudo systemctl daemon-reload")
+    cluster.ssh("edge1", "sudo systemctl restart retail-batch.timer")
+    verdict = cluster.make("verify").output
+    assert (
+        "OK" in verdict.splitlines() and "Grade 85 of 100" in verdict
+    )  # two verdicts, and evidence that stood nowhere
+    result = next((cluster.checkout / ".cache" / "drills" / "results").glob("*-batch-asleep.json"))
+    assert json.loads(result.read_text())["solved"]
+    assert "batch-asleep" in cluster.make("report").output
+
+
+def test_a_drill_begins_on_a_healthy_cluster_only(cluster: Cluster) -> None:
+    assert "No drill is under way" in said(cluster, "verify")
+    assert "Did you mean page-hangs?" in said(cluster, "drill", "ID=page-hang")
+    cluster.ssh("edge1", "sudo systemctl stop haproxy")
+    try:
+        assert "haproxy.service on edge1 is inactive" in said(cluster, "drill", "ID=page-hangs")
+    finally:
+        cluster.ssh("edge1", "sudo systemctl start haproxy")
+
+
+def test_a_drill_is_proven_both_ways(cluster: Cluster) -> None:
+    output = cluster.make("prove-drills", "ID=page-hangs").output
+    assert output.count(" OK after ") == 2 and output.count(" NO after ") == 3

@@ -12,6 +12,7 @@ from tools.faults.plan import Fault
 SIGNAL = "sudo systemctl kill --kill-whom=main --signal"
 KILL = f"{SIGNAL}=KILL"
 EXECUTORS = "pgrep -f '[C]oarseGrainedExecutorBackend' || true"
+DATA = "/var/lib/hdfs/data"
 LARGEST_DATA_MIB = 2048
 # For each open block a DataNode sets the room of a whole one aside; with less it would take no block even before.
 ROOM_MIB = 300
@@ -19,30 +20,30 @@ ROOM_MIB = 300
 LONGEST_PARTITION = 120
 LONGEST_HANG = 120
 
-# A daemon's data moves to a small file system, which is then filled.
+# The DataNode moves to a small file system, which is then filled.
 FILL_DISK = """
 set -eu
 used=$(du --summarize --block-size=1M {data} | cut -f 1)
 [ "$used" -lt {largest} ] || {{ echo "{data} holds $used MiB: too much to copy into memory" >&2; exit 1; }}
-systemctl stop {unit}
+systemctl stop hdfs-datanode
 mkdir --parents {disk}
 mount -t tmpfs -o size=$((used + {room}))M tmpfs {disk}
-rsync --archive --sparse {data}/ {disk}/
+rsync --archive {data}/ {disk}/
 mount --bind {disk} {data}
-systemctl start {unit}
-sleep 3  # one heartbeat: it is given something to write again
-cat /dev/zero >{disk}/filler 2>/dev/null || true  # until there is no room
+systemctl start hdfs-datanode
+sleep 3  # one heartbeat: the NameNode gives it blocks again
+fallocate --length $(df --output=avail --block-size=1 {disk} | tail -n 1) {disk}/filler
 """
 FREE_DISK = """
 set -eu
 rm -f {disk}/filler
 if mountpoint --quiet {disk}; then
-    systemctl stop {unit}
-    if mountpoint --quiet {data}; then umount {data} && rsync --archive --sparse --delete {disk}/ {data}/; fi
+    systemctl stop hdfs-datanode
+    if mountpoint --quiet {data}; then umount {data} && rsync --archive --delete {disk}/ {data}/; fi
     umount {disk}
 fi
 [ ! -d {disk} ] || rmdir {disk}
-systemctl start {unit}
+systemctl start hdfs-datanode
 """
 
 # Everything to and from the other hosts is dropped, but for the connection that this came by.
@@ -128,18 +129,16 @@ def namenode_restarted(pipeline: Pipeline, fault: Fault) -> What:
     return nullcontext("hdfs-namenode")
 
 
-def _disk_full(unit: str, data: str) -> Callable[[Pipeline, Fault], What]:
-    @contextmanager
-    def fill(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
-        host, disk = pipeline.cluster.hosts[fault.host], f"/run/{pipeline.name}-disk"
-        words = {"unit": unit, "disk": disk, "data": data, "largest": LARGEST_DATA_MIB, "room": ROOM_MIB}
-        try:
-            as_root(host, FILL_DISK.format(**words))
-            yield f"{data} has 0 bytes left"
-        finally:
-            mend(host, FREE_DISK.format(**words))
-
-    return fill
+@contextmanager
+def disk_full(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
+    """Fill the disk of a DataNode."""
+    host = pipeline.cluster.hosts[fault.host]
+    words = {"disk": f"/run/{pipeline.name}-disk", "data": DATA, "largest": LARGEST_DATA_MIB, "room": ROOM_MIB}
+    try:
+        as_root(host, FILL_DISK.format(**words))
+        yield f"{DATA} has 0 bytes left"
+    finally:
+        mend(host, FREE_DISK.format(**words))
 
 
 @contextmanager
@@ -169,11 +168,8 @@ KINDS = {
     "executor killed": Kind("spark_worker", executor_killed),
     "broker killed": Kind("kafka_broker", _killed("kafka")),
     "DataNode killed": Kind("datanode", _killed("hdfs-datanode")),
-    "DataNode's disk full": Kind("datanode", _disk_full("hdfs-datanode", "/var/lib/hdfs/data")),
-    "broker's disk full": Kind("kafka_broker", _disk_full("kafka", "/var/lib/kafka")),
-    "NameNode's disk full": Kind("namenode", _disk_full("hdfs-namenode", "/var/lib/hdfs/name")),
-    "worker cut off": Kind("spark_worker", partition),
-    "master cut off": Kind("namenode", partition),
+    "disk full": Kind("datanode", disk_full),
+    "partition": Kind("spark_worker", partition),
     "NameNode restarted": Kind("namenode", namenode_restarted),
     "NameNode hangs": Kind("namenode", _hangs("hdfs-namenode")),
     "broker hangs": Kind("kafka_broker", _hangs("kafka")),

@@ -22,7 +22,8 @@ from tools.terminal import Problem, console, step
 
 SYMPTOM_SECONDS = 240
 HEALTHY_SECONDS = 240
-VERDICT_SECONDS = 120
+VERDICT_SECONDS = 60
+RESTART_SECONDS = 180  # of a host with all its daemons
 POLL_SECONDS = 2
 THOROUGH = ("hdfs", "kafka", "spark", "batch")
 """Checks of `make check` that the questions do not cover: whole services used from end to end, in half a minute."""
@@ -164,7 +165,7 @@ def judge(cluster: Cluster, chosen: Scenario, runs: Running, seconds: float = VE
         for name in chosen.drill.reboot:
             reboot(cluster, chosen.variables[name])
         lasting = replace(chosen, drill=replace(chosen.drill, reboot=()))
-        return judge(cluster, lasting, runs, max(seconds, VERDICT_SECONDS))
+        return judge(cluster, lasting, runs, max(seconds, RESTART_SECONDS))
     return verdict
 
 

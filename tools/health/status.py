@@ -236,9 +236,9 @@ def show(cluster: Cluster, console: Console) -> int:
         console.print(urls_table(addresses, states))
     console.print(f"\nMemory of all hosts: {sum(report.memory for report in reports) / 2**30:.1f} GiB")
     if line := versions_line(versions(reports)):
-        console.print(f"Versions: {line}")
+        console.print(f"Versions: {line}", soft_wrap=True)
     if line := window(kafka.result()):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     if command := hosts_command(cluster):
         console.print(
             "\nClients of HDFS, Kafka and Spark on this machine need the hosts' names (docs/first-hour.md):",

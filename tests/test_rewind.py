@@ -51,7 +51,7 @@ def test_a_rewind_brings_everything_back_after_it_was_changed_and_broken(cluster
     assert ".parquet\tMD5-of-" in before["HDFS"]
     taken = cluster.make("snapshot", "NAME=healthy")
     cluster.ssh("master1", "echo more | sudo -u hdfs hdfs dfs -put - /more")
-    cluster.ssh("master1", "sudo -u hdfs hdfs dfs -rm -r -skipTrash /data/output")
+    cluster.ssh("master1", "sudo -u hdfs hdfs dfs -rm -r -skipTrash /data/input /data/state")
     cluster.ssh("master1", "kafka-topics --bootstrap-server master1:9092 --delete --topic product_revenue")
     cluster.ssh("edge1", "seq 100 | kafka-console-producer --bootstrap-server master1:9092 --topic sales")
     wait_for("the topic is gone", lambda: "product_revenue:" not in state_of_topics(cluster))

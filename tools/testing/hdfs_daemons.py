@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools import ROOT
+from tools.artefacts.products import Checkout
 from tools.terminal import Problem
 
-ARTEFACTS = ROOT / ".cache/artefacts"
 START_SECONDS = 90
 USER = getpass.getuser()  # who starts a NameNode may do everything in it
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
@@ -26,9 +26,9 @@ ADMIN = "org.apache.hadoop.hdfs.tools.DFSAdmin"
 
 
 def archive() -> Path | None:
-    """The newest archive of Hadoop; None when there is none, or no Java to run it."""
-    found = sorted(ARTEFACTS.glob("hadoop-*.tar.zst"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found and shutil.which("java") else None
+    """The archive of this release's Hadoop; None when there is none, or no Java to run it."""
+    found = Checkout.at(ROOT).manifest().get("hadoop")
+    return Checkout.at(ROOT).archives / found["file"] if found and shutil.which("java") else None
 
 
 class Hdfs:

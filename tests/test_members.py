@@ -101,8 +101,8 @@ def test_a_host_is_added_and_gets_its_share(cluster: Cluster, sales: Pipeline, g
     assert throttles(cluster) == ""
 
 
-def test_a_removal_asks_for_the_clusters_name_and_touches_nothing_without(cluster: Cluster, sales: Pipeline) -> None:
-    assert f"NAME={cluster.lab.name}" in refused(cluster, "remove", f"HOST={MEMBER}", "YES=1")
+def test_a_removal_with_another_name_than_the_clusters_touches_nothing(cluster: Cluster, sales: Pipeline) -> None:
+    assert f"NAME={cluster.lab.name}" in refused(cluster, "remove", f"HOST={MEMBER}", "NAME=another", "YES=1")
     assert states(cluster)[MEMBER] == "In Service"
 
 

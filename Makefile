@@ -137,8 +137,9 @@ replace: setup artefacts ## let a HOST that was rebuilt with empty disks become 
 	@python -m tools.verbs replace --host "$(HOST)" $(if $(YES),--yes)
 
 .PHONY: renew
-renew: setup ## delete a HOST of a lab with its disks, and make it anew, empty
+renew: setup ## delete a HOST of a lab with its disks, and make it anew, empty; FORCE=1 even if something is nowhere else
 	@test -n "$(HOST)" || { echo "Which host? make renew HOST=worker1" >&2; exit 2; }
+	@$(if $(FORCE),:,python -m tools.verbs may-be-deleted --host "$(HOST)")
 	$(call step,Make $(HOST) anew,python -m lab renew $(INVENTORY) "$(HOST)")
 
 ##@ Back in time

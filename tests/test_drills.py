@@ -66,6 +66,6 @@ def test_a_drill_begins_on_a_healthy_cluster_only(cluster: Cluster) -> None:
     assert "Did you mean page-hangs?" in said(cluster, "drill", "ID=page-hang")
     cluster.ssh("edge1", "sudo systemctl stop haproxy")
     try:
-        assert "haproxy.service on edge1 is inactive" in said(cluster, "drill", "ID=page-hangs")
+        assert "haproxy on edge1 is inactive" in said(cluster, "drill", "ID=page-hangs")
     finally:
         cluster.ssh("edge1", "sudo systemctl start haproxy")

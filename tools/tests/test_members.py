@@ -221,6 +221,17 @@ def test_blocks_that_the_namenode_still_takes_to_be_on_the_lost_host_are_lost() 
     assert "HDFS makes 32 copies" in texts(verb.steps(snapshot, "worker1"))
 
 
+def test_disks_with_what_is_nowhere_else_are_not_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "gather", lambda _: GROWN)
+    verb.may_be_deleted(CLUSTER, "worker1")
+    with pytest.raises(Problem, match="cannot be swapped"):
+        verb.may_be_deleted(CLUSTER, "master1")
+    alone = Placement(frozenset({"worker1"}), 2, blocks=1, example="/tmp/fresh")
+    monkeypatch.setattr(verb, "gather", lambda _: replace(GROWN, hdfs=replace(HDFS, placements=(SPREAD, alone))))
+    with pytest.raises(Problem, match=r"worker1 was not deleted: 1 block .* FORCE=1"):
+        verb.may_be_deleted(CLUSTER, "worker1")
+
+
 def test_a_lost_controller_is_taken_out_of_the_quorum_first() -> None:
     voters = (Voter(1, "master1"), Voter(2, "worker1"), Voter(3, "worker2"))
     snapshot = replace(GROWN, kafka=replace(KAFKA, quorum=Quorum(1, voters)))

@@ -7,6 +7,7 @@ python -m tools.verbs finalize --product kafka [--yes]
 python -m tools.verbs add --host worker3 [--yes]
 python -m tools.verbs remove --inventory inventories/lab --host worker3 [--name lab] [--yes]
 python -m tools.verbs replace --host worker1 [--yes]
+python -m tools.verbs may-be-deleted --host worker1
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tools import cluster as clusters
 from tools.terminal import run
 from tools.verbs.add import add
 from tools.verbs.remove import remove
-from tools.verbs.replace import replace
+from tools.verbs.replace import may_be_deleted, replace
 from tools.verbs.restart import restart
 from tools.verbs.versions import finalize, rollback, upgrade
 
@@ -28,7 +29,7 @@ from tools.verbs.versions import finalize, rollback, upgrade
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(prog="python -m tools.verbs", description="Change what runs.")
-    verbs = ["restart", "upgrade", "rollback", "finalize", "add", "remove", "replace"]
+    verbs = ["restart", "upgrade", "rollback", "finalize", "add", "remove", "replace", "may-be-deleted"]
     parser.add_argument("verb", choices=verbs)
     parser.add_argument("--inventory", type=Path, default=ROOT / "inventories/lab", help="its folder")
     parser.add_argument("--host", default="", help="the host that it is about; restart: only on this one")
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 add(cluster, options.host, options.yes)
             case "remove":
                 remove(cluster, options.inventory.resolve().name, options.host, options.name, options.yes)
+            case "may-be-deleted":
+                may_be_deleted(cluster, options.host)
             case "replace":
                 replace(cluster, options.host, options.yes)
 

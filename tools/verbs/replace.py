@@ -26,8 +26,24 @@ REBUILD = (
 )
 
 
+def may_be_deleted(cluster: Cluster, host: str) -> None:
+    """Refuse to delete the disks of a host that hold what is nowhere else.
+
+    Raises:
+        Problem: They do, that is not known, or the host cannot be replaced at all.
+    """
+    host = members.one(cluster, host, "renew")
+    snapshot = gather(cluster)
+    members.refuse_one_of_a_kind(snapshot, host, "renew")
+    if found := losses(snapshot, host):
+        raise Problem(
+            f"{host} was not deleted: {' '.join(reason.text for reason in found)} Wait until the others have copies, or "
+            f"lose that with `make renew HOST={host} FORCE=1`."
+        )
+
+
 def losses(snapshot: Snapshot, host: str) -> list[Reason]:
-    """What was on the lost host and nowhere else.
+    """What is, or was, on a host and nowhere else.
 
     Args:
         snapshot: The cluster now, without the host's data.

@@ -126,8 +126,7 @@ def test_a_host_is_removed_and_forgotten(cluster: Cluster, sales: Pipeline, host
 
 def test_a_host_that_was_made_anew_becomes_what_it_was(cluster: Cluster, sales: Pipeline) -> None:
     before = copies(cluster, 2)
-    # What the removal has moved may have one copy for a moment: until there is another, the host is not deleted. With it
-    # goes the host that has left the inventory.
+    # What the removal has moved may have one copy for a moment: until there is another, the host is not deleted.
     wait_for("worker1 is made anew", lambda: cluster.make("renew", "HOST=worker1", check=False).code == 0)
     output = cluster.make("replace", "HOST=worker1", "YES=1").output
     assert "worker1 takes part again." in output

@@ -37,8 +37,8 @@ def may_be_deleted(cluster: Cluster, host: str) -> None:
     members.refuse_one_of_a_kind(snapshot, host, "renew")
     if found := losses(snapshot, host):
         raise Problem(
-            f"{host} was not deleted: {' '.join(reason.text for reason in found)} Wait until the others have copies, or "
-            f"lose that with `make renew HOST={host} FORCE=1`."
+            f"{host} was not deleted: {' '.join(reason.text for reason in found)} Wait until the others have copies, "
+            f"or lose that with `make renew HOST={host} FORCE=1`."
         )
 
 

@@ -35,7 +35,7 @@ def state(cluster: Cluster) -> dict[str, str]:
     found = {
         "HDFS": cluster.ssh("master1", hdfs).output,
         "topics": cluster.ssh("master1", "kafka-get-offsets --bootstrap-server master1:9092").output,
-        "result": cluster.ssh("edge1", "sudo sha256sum /var/lib/retail/output/analysis_csv/*").output,
+        "result": cluster.ssh("edge1", "sudo sh -c 'sha256sum /var/lib/retail/output/analysis_csv/*'").output,
     }
     for host in HOSTS:
         units = " ".join(f"{unit}*" for unit in UNITS[host])

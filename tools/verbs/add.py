@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools import daemons
 from tools.cluster import Cluster
 from tools.health import lock
 from tools.health.gate import settled
@@ -13,7 +12,7 @@ from tools.terminal import Problem, console
 from tools.verbs import members, moves
 from tools.verbs.members import MEMBERS, Step
 from tools.verbs.moves import Moves
-from tools.verbs.plan import confirm
+from tools.verbs.plan import confirm, kafka_of, play
 
 WRITE = (
     "The inventory is the only list of hosts: write it there first, a line below `hosts:` in hosts.yml "
@@ -54,7 +53,7 @@ def steps(snapshot: Snapshot, host: str, planned: Moves) -> list[Step]:
         found.append(
             Step(
                 "give the broker its share of the partitions",
-                members.moved(members.kafka_of(snapshot).partitions, planned),
+                members.moved(kafka_of(snapshot).partitions, planned),
             )
         )
     return found
@@ -64,7 +63,7 @@ def plan(snapshot: Snapshot, host: str, broker: int) -> Moves:
     """The partitions of which the broker gets a copy; none when the host runs no broker."""
     if "kafka_broker" not in snapshot.groups[host]:
         return {}
-    kafka = members.kafka_of(snapshot)
+    kafka = kafka_of(snapshot)
     return moves.joining(kafka.partitions, members.taking_part(kafka), broker)
 
 
@@ -72,15 +71,7 @@ def words_of(cluster: Cluster, snapshot: Snapshot, host: str, planned: Moves) ->
     """What the playbooks are told."""
     groups = snapshot.groups[host]
     broker = int(cluster.hosts[host].variables.get("node_id", 0)) if "kafka_broker" in groups else 0
-    return {
-        "member": host,
-        "helper": members.helper(cluster, snapshot, host),
-        "units": list(dict.fromkeys(daemon.unit for daemon in daemons.of_groups(groups))),
-        "datanode": "datanode" in groups,
-        "broker": broker,
-        "moves": {name: list(to) for name, to in planned.items()},
-        "kafka_joining": True,
-    }
+    return members.words_of(cluster, snapshot, host, planned) | {"broker": broker, "kafka_joining": True}
 
 
 def refuse_silence(snapshot: Snapshot, host: str) -> None:
@@ -111,7 +102,7 @@ def add(cluster: Cluster, host: str, yes: bool) -> None:
         words = words_of(cluster, snapshot, host, planned)
         members.show(steps(snapshot, host, planned))
         confirm(yes)
-        if not members.play("add", words, descriptor):
+        if not play("add", words, descriptor):
             raise Problem("Stopped there. The same command goes on with what is left to do.")
         lacks = [str(one) for unit in words["units"] for one in settled(gather(cluster), host, unit).lacks]
     console.print(f"{host} takes part." if not lacks else " ".join(lacks), markup=False)

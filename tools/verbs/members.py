@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
-from tools import ROOT, daemons
+from tools import daemons
 from tools.cluster import Cluster
 from tools.health.snapshot import Kafka, Partition, Silent, Snapshot
 from tools.health.verdicts import Reason, Verdict, count, size
@@ -63,17 +61,6 @@ def refuse_one_of_a_kind(snapshot: Snapshot, host: str, verb: str) -> None:
         raise Problem(f"{host} is in no group of the inventory that runs anything: put it into one in hosts.yml.")
 
 
-def kafka_of(snapshot: Snapshot) -> Kafka:
-    """Kafka, which must answer.
-
-    Raises:
-        Problem: It does not.
-    """
-    if isinstance(snapshot.kafka, Silent) or snapshot.kafka is None:
-        raise Problem(f"Kafka did not answer ({snapshot.kafka.why if snapshot.kafka else 'no host'}): `make status`.")
-    return snapshot.kafka
-
-
 def helper(cluster: Cluster, snapshot: Snapshot, host: str) -> str:
     """Another broker's host that answers: Kafka is told there what to do.
 
@@ -121,7 +108,13 @@ def refuse(host: str, verb: str, reasons: Sequence[Reason]) -> None:
         raise Problem(f"{host} cannot be {verb}: {found[0].verdict.words}: {' '.join(map(str, found))}")
 
 
-def play(playbook: str, words: Mapping[str, Any], descriptor: int) -> bool:
-    """Let Ansible carry out a playbook of ansible/; whether all of it went well."""
-    command = ["ansible-playbook", f"ansible/{playbook}.yml", "--extra-vars", json.dumps(words)]
-    return subprocess.run(command, cwd=ROOT, pass_fds=[descriptor], check=False).returncode == 0
+def words_of(cluster: Cluster, snapshot: Snapshot, host: str, planned: Moves) -> dict[str, Any]:
+    """What all playbooks of these verbs are told."""
+    groups = snapshot.groups[host]
+    return {
+        "member": host,
+        "helper": helper(cluster, snapshot, host),
+        "units": list(dict.fromkeys(daemon.unit for daemon in daemons.of_groups(groups))),
+        "datanode": "datanode" in groups,
+        "moves": {name: list(to) for name, to in planned.items()},
+    }

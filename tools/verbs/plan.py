@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
-from tools import daemons
+from tools import ROOT, daemons
 from tools.cluster import Cluster
 from tools.health import lock
 from tools.health.gate import Answer, can_stop, leads
-from tools.health.snapshot import Snapshot
+from tools.health.snapshot import Kafka, Silent, Snapshot
 from tools.health.verdicts import Purpose, Verdict
 from tools.terminal import Problem, console
 
@@ -118,3 +120,20 @@ def since(cluster: Cluster, verb: str) -> int:
 def begun(cluster: Cluster) -> Path:
     """Where it is noted which verb has begun and not ended."""
     return lock.NOTED / lock.path_of(cluster).with_suffix(".json").name
+
+
+def kafka_of(snapshot: Snapshot) -> Kafka:
+    """Kafka, which must answer.
+
+    Raises:
+        Problem: It does not.
+    """
+    if isinstance(snapshot.kafka, Silent) or snapshot.kafka is None:
+        raise Problem(f"Kafka did not answer ({snapshot.kafka.why if snapshot.kafka else 'no host'}): `make status`.")
+    return snapshot.kafka
+
+
+def play(playbook: str, words: Mapping[str, Any], descriptor: int) -> bool:
+    """Let Ansible carry out a playbook of ansible/; whether all of it went well."""
+    command = ["ansible-playbook", f"ansible/{playbook}.yml", "--extra-vars", json.dumps(words)]
+    return subprocess.run(command, cwd=ROOT, pass_fds=[descriptor], check=False).returncode == 0

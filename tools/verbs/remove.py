@@ -18,7 +18,7 @@ from tools.terminal import Problem, console
 from tools.verbs import members, moves
 from tools.verbs.members import Step
 from tools.verbs.moves import Moves
-from tools.verbs.plan import confirm
+from tools.verbs.plan import confirm, kafka_of, play
 
 
 def steps(snapshot: Snapshot, host: str, planned: Moves, reasons: list[Reason]) -> list[Step]:
@@ -40,7 +40,7 @@ def steps(snapshot: Snapshot, host: str, planned: Moves, reasons: list[Reason]) 
         found.append(Step("decommission the DataNode", blocks))
     if "kafka_broker" in groups:
         cordon = "cordon the broker, and move its copies" if answers else "move the copies of the broker"
-        found.append(Step(cordon, members.moved(members.kafka_of(snapshot).partitions, planned)))
+        found.append(Step(cordon, members.moved(kafka_of(snapshot).partitions, planned)))
     if "spark_worker" in groups and answers:
         busy = by_rule.get("cores")
         found.append(
@@ -72,22 +72,15 @@ def typed(cluster_name: str, given: str) -> None:
 def words_of(cluster: Cluster, snapshot: Snapshot, host: str, planned: Moves) -> dict[str, Any]:
     """What the playbooks are told."""
     answers = not isinstance(snapshot.units[host], Silent)
-    kafka = members.kafka_of(snapshot)
+    kafka = kafka_of(snapshot)
     broker = kafka.broker_on(host)
     voter = next((voter for voter in kafka.quorum.voters if voter.host == host), None)
-    groups = snapshot.groups[host]
     drained = snapshot.unit(host, "spark-worker")
-    units = list(dict.fromkeys(daemon.unit for daemon in daemons.of_groups(groups)))
-    return {
-        "member": host,
+    return members.words_of(cluster, snapshot, host, planned) | {
         "present": [host] if answers else [],
-        "helper": members.helper(cluster, snapshot, host),
-        "units": units,
-        "datanode": "datanode" in groups,
         "worker": [host] if isinstance(drained, UnitState) and drained.active else [],
         "broker": broker.id if broker else 0,
         "voter": {"id": voter.id, "directory": voter.directory} if voter else {},
-        "moves": {name: list(to) for name, to in planned.items()},
         "cordoned": {str(broker.id): True} if broker and answers and not broker.fenced else {},
     }
 
@@ -120,10 +113,10 @@ def remove(cluster: Cluster, name: str, host: str, given: str, yes: bool) -> Non
         typed(name, given)
         confirm(yes)
         words = words_of(cluster, snapshot, host, planned)
-        if not members.play("drain", words, descriptor):
-            members.play("take_back", words, descriptor)
+        if not play("drain", words, descriptor):
+            play("take_back", words, descriptor)
             raise Problem(f"{host} was not removed, and is what it was: the messages above say why.")
-        if not members.play("leave", words, descriptor):
+        if not play("leave", words, descriptor):
             raise Problem("Stopped there. The same command goes on with what is left to do.")
     groups = ", ".join(sorted(group for group in snapshot.groups[host] if group not in ("all", "ungrouped")))
     console.print(
@@ -139,7 +132,7 @@ def plan(snapshot: Snapshot, host: str) -> Moves:
     Raises:
         Problem: A partition has no place to go.
     """
-    kafka = members.kafka_of(snapshot)
+    kafka = kafka_of(snapshot)
     broker = kafka.broker_on(host)
     if broker is None:
         return {}

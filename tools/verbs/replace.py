@@ -11,7 +11,7 @@ from tools.health.verdicts import Reason, Verdict, count, silence, size
 from tools.terminal import Problem, console
 from tools.verbs import add, members, remove
 from tools.verbs.members import MEMBERS, Step
-from tools.verbs.plan import confirm
+from tools.verbs.plan import confirm, kafka_of, play
 
 # What a host holds that has not been replaced; the last one is there while a replacement is under way.
 LOOK = """
@@ -58,7 +58,7 @@ def losses(snapshot: Snapshot, host: str) -> list[Reason]:
             text = f"{count(lost, 'block')} of HDFS {'has' if lost == 1 else 'have'} no copy on another DataNode."
             step = f"Bring the disks of {host} back, or delete those files: `hdfs fsck / -list-corruptfileblocks`."
             found.append(Reason(Verdict.NO, "last copy", "HDFS", text, step, lost, 0))
-    kafka = members.kafka_of(snapshot)
+    kafka = kafka_of(snapshot)
     broker = kafka.broker_on(host)
     alone = [one for one in kafka.partitions if broker and broker.id in one.replicas and not set(one.isr) - {broker.id}]
     if broker and alone:
@@ -77,7 +77,7 @@ def steps(snapshot: Snapshot, host: str) -> list[Step]:
         snapshot: The cluster now.
         host: The host.
     """
-    kafka = members.kafka_of(snapshot)
+    kafka = kafka_of(snapshot)
     groups = snapshot.groups[host]
     broker = kafka.broker_on(host)
     found = []
@@ -129,6 +129,6 @@ def replace(cluster: Cluster, host: str, yes: bool) -> None:
         words = remove.words_of(cluster, snapshot, host, {}) | add.words_of(cluster, snapshot, host, {})
         if held:  # the controller that votes now is the new one
             words["voter"] = {}
-        if not members.play("replace", words, descriptor):
+        if not play("replace", words, descriptor):
             raise Problem("Stopped there. The same command goes on with what is left to do.")
     console.print(f"{host} takes part again.", markup=False)

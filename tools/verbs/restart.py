@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-
 import yaml
 
 from tools import ROOT
@@ -12,7 +9,7 @@ from tools.cluster import Cluster
 from tools.health import lock
 from tools.health.snapshot import gather
 from tools.terminal import Problem
-from tools.verbs.plan import begun, chosen, confirm, refuse, restart_plan, show, since
+from tools.verbs.plan import begun, chosen, confirm, play, refuse, restart_plan, show, since
 
 
 def services() -> list[str]:
@@ -40,8 +37,6 @@ def restart(cluster: Cluster, host: str, service: str, yes: bool) -> None:
         order: dict[str, list[str]] = {}
         for step in plan:
             order.setdefault(step.unit, []).append(step.host)
-        words = json.dumps({"plan": order, "since": since(cluster, verb)})
-        command = ["ansible-playbook", "ansible/restart.yml", "--extra-vars", words]
-        if subprocess.run(command, cwd=ROOT, pass_fds=[descriptor], check=False).returncode:
+        if not play("restart", {"plan": order, "since": since(cluster, verb)}, descriptor):
             raise Problem("Stopped there. The same command goes on with what has not restarted yet.")
         begun(cluster).unlink()

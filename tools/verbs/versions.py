@@ -6,7 +6,6 @@ then moves every host to it, and goes on after an interruption with the hosts th
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -19,10 +18,10 @@ from tools import ROOT, daemons
 from tools.artefacts.products import Checkout
 from tools.cluster import Cluster
 from tools.health import lock
-from tools.health.snapshot import Kafka, Silent, Snapshot, gather
+from tools.health.snapshot import Kafka, Snapshot, gather
 from tools.health.units import Installed, look_at
 from tools.terminal import Problem, console
-from tools.verbs.plan import Step, chosen, confirm, refuse, restart_plan, show
+from tools.verbs.plan import Step, chosen, confirm, kafka_of, play, refuse, restart_plan, show
 from tools.verbs.restart import services
 
 # The jobs run Spark's programs, too: the stream starts anew in the version of its executors.
@@ -49,12 +48,7 @@ def upgrade(cluster: Cluster, inventory: Path, product: str, version: str, yes: 
         Problem: There is no such version, it cannot read what is written, the gate says no, or a playbook failed.
     """
     check(product)
-    known = Checkout.at(ROOT).versions(product)
-    if version not in known:
-        raise Problem(
-            f"There is no {product} {version or '(no VERSION= was given)'}; there is {' and '.join(known)}. "
-            "A further version is a row of tools/artefacts/artefacts.toml, and then `make lock`."
-        )
+    Checkout.at(ROOT).chosen([(product, version)])
     change(cluster, inventory, product, version, yes, f"make upgrade PRODUCT={product} VERSION={version}")
 
 
@@ -65,8 +59,7 @@ def rollback(cluster: Cluster, inventory: Path, product: str, yes: bool) -> None
         Problem: No older version is kept, it cannot read what is written, the gate says no, or a playbook failed.
     """
     check(product)
-    version = before(installed(cluster, product), product)
-    change(cluster, inventory, product, version, yes, f"make rollback PRODUCT={product}")
+    change(cluster, inventory, product, "", yes, f"make rollback PRODUCT={product}")
 
 
 def finalize(cluster: Cluster, product: str, yes: bool) -> None:
@@ -97,11 +90,20 @@ def finalize(cluster: Cluster, product: str, yes: bool) -> None:
 def change(cluster: Cluster, inventory: Path, product: str, version: str, yes: bool, verb: str) -> None:
     """Show the plan, write the version into the inventory, and deploy the product.
 
+    Args:
+        cluster: The hosts and their groups.
+        inventory: Its folder.
+        product: Its name.
+        version: The one to go to; empty for the one that its hosts ran before.
+        yes: Whether to go on without a question.
+        verb: What the user typed.
+
     Raises:
-        Problem: That version cannot read what is written, the gate says no, or a playbook failed.
+        Problem: There is none to go back to, it cannot read what is written, the gate says no, or a playbook failed.
     """
     with lock.held(cluster, verb) as descriptor:
         found, snapshot = installed(cluster, product), gather(cluster)
+        version = version or before(found, product)
         if product == "kafka" and any(numbers(version) < numbers(one.runs) for one in found.values()):
             check_metadata(cluster, kafka_of(snapshot), version)
         steps = plan(snapshot, found, product, version)
@@ -111,10 +113,9 @@ def change(cluster: Cluster, inventory: Path, product: str, version: str, yes: b
         confirm(yes)
         make(inventory, product, version)
         write(cluster, inventory, product, version)
-        order = json.dumps({"product_order": list(dict.fromkeys([*(step.host for step in steps), *cluster.hosts]))})
+        order = list(dict.fromkeys([*(step.host for step in steps), *cluster.hosts]))
         for playbook in PLAYBOOKS[product]:
-            command = ["ansible-playbook", f"ansible/{playbook}.yml", "--extra-vars", order]
-            if subprocess.run(command, cwd=ROOT, pass_fds=[descriptor], check=False).returncode:
+            if not play(playbook, {"product_order": order}, descriptor):
                 raise Problem(
                     f"Stopped there. `{verb}` goes on with what is left, and {inventory / FILE} says the version."
                 )
@@ -175,18 +176,6 @@ def numbers(version: str) -> tuple[int, ...]:
 def release(version: str) -> str:
     """The release of Kafka that a version is of: `4.2` of 4.2.2."""
     return ".".join(version.split(".")[:2])
-
-
-def kafka_of(snapshot: Snapshot) -> Kafka:
-    """Kafka in a snapshot.
-
-    Raises:
-        Problem: It did not answer.
-    """
-    if isinstance(snapshot.kafka, Kafka):
-        return snapshot.kafka
-    why = snapshot.kafka.why if isinstance(snapshot.kafka, Silent) else "the inventory has no brokers"
-    raise Problem(f"Kafka does not answer: {why}")
 
 
 def check_metadata(cluster: Cluster, kafka: Kafka, version: str) -> None:

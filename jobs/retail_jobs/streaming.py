@@ -115,6 +115,9 @@ class Streaming:
         microseconds = int(delay.collect()[0][0])
         self.delay = timedelta(microseconds=microseconds)
         self.rules = Rules(microseconds, settings.max_orders, settings.max_products)
+        # Its unused memory can be given back, that of Python and numpy with it.
+        self.memory = pa.system_memory_pool()
+        pa.set_memory_pool(self.memory)
 
     def start(self, *, available_now: bool = False) -> StreamingQuery:
         """Start the query.
@@ -174,6 +177,9 @@ class Streaming:
             # Spark looks through the text of an error with a pattern that overflows the stack when it is long, and the
             # query would end as if nothing had happened.
             raise RuntimeError(type(error).__name__) from None
+        finally:
+            # What a large batch has freed would stay with the process, in pieces that the next one does not fit into.
+            self.memory.release_unused()
 
     def _process(self, rows: DataFrame, batch: int) -> None:
         before, seen = self.states.after(batch - 1)

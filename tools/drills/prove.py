@@ -108,7 +108,7 @@ def prove(cluster: Cluster, drill: Drill) -> Proof:
         runs = game.inject(cluster, chosen, before)
         symptoms.append(round(time.monotonic() - started))
         _leaves_no_name(cluster, injected)
-        _shows_evidence(cluster, chosen)
+        shows_evidence(cluster, chosen)
         for name in attempts:
             started = time.monotonic()
             verdict = _attempt(cluster, chosen, runs, name)
@@ -161,8 +161,12 @@ def _leaves_no_name(cluster: Cluster, since: float) -> None:
             raise Problem(f"{name} tells what was done: {found.splitlines()[0]}")
 
 
-def _shows_evidence(cluster: Cluster, chosen: scenario.Scenario) -> None:
-    """Raises Problem when a line of evidence that the drill accepts is nowhere to be found."""
+def shows_evidence(cluster: Cluster, chosen: scenario.Scenario) -> None:
+    """Wait until everything that the drill takes as evidence is there to be found.
+
+    Raises:
+        Problem: Something is not.
+    """
     end = time.monotonic() + EVIDENCE_SECONDS
     lacking = list(chosen.drill.evidence)
     while True:

@@ -120,7 +120,7 @@ def prove(cluster: Cluster, drill: Drill) -> Proof:
                 raise Problem(f"after {name} (seed {seed}) the verdict is {word}: {said}")
             if name == MENDED:
                 ok.append(took)
-            else:
+            elif not verdict.ok:
                 no[name] = said
         if verdict.ok:
             before = game.unchanged(cluster, drill, runs.before)

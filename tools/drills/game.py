@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,7 +179,8 @@ def reboot(cluster: Cluster, name: str) -> None:
     host = cluster.hosts[name]
     boot = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
     before = host.run(boot).out
-    host.run("sudo systemctl reboot")
+    with suppress(UnreachableError):  # it may end the connection first
+        host.run("sudo systemctl reboot")
 
     def back() -> bool:
         try:
@@ -278,17 +280,18 @@ def diagnose(cluster: Cluster, host: str, unit: str, causes: Sequence[str], evid
 def stands(cluster: Cluster, chosen: Scenario, line: str) -> str:
     """Where a line of evidence was found; nothing when it is none, or stands nowhere."""
     for row in chosen.drill.evidence:
-        if not grading.matches(chosen.text(row.pattern), line):
-            continue
-        host = chosen.host(cluster, row.at)
-        try:
-            done = host.run("sudo -n bash -s", stdin=chosen.text(_source(row)), timeout=60)
-        except UnreachableError:
-            continue
-        if grading.stands_in(line, done.out):
+        if grading.matches(chosen.text(row.pattern), line) and grading.stands_in(line, printed(cluster, chosen, row)):
             what = f"the journal of {row.journal}" if row.journal else row.file or "what a command prints"
-            return f"found on {host.name}, in {chosen.text(what)}"
+            return f"found on {chosen.host(cluster, row.at).name}, in {chosen.text(what)}"
     return ""
+
+
+def printed(cluster: Cluster, chosen: Scenario, row: Evidence) -> str:
+    """What stands where a line of evidence is to be found; nothing when the host does not let us in."""
+    try:
+        return chosen.host(cluster, row.at).run("sudo -n bash -s", stdin=chosen.text(_source(row)), timeout=60).out
+    except UnreachableError:
+        return ""
 
 
 def _source(row: Evidence) -> str:

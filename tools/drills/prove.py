@@ -1,8 +1,9 @@
 """Proves drills both ways, on a cluster that has nothing else to do.
 
-Of each: the symptom comes and the verdict is NO; after each wrong repair, on a fault of its own, it is still NO or a
-guard speaks; after the solution it is OK, twice, with other seeds; each time everything is as before afterwards, and
-nothing on the hosts names what was done. What is proven is kept, so that an interrupted run goes on.
+Of each: the symptom comes, all that counts as evidence is found, and the verdict is NO; after each wrong repair, on a
+fault of its own, it is still NO or a guard speaks; after the solution it is OK, twice, with other seeds; each time
+everything is as before afterwards, and nothing on the hosts names what was done. What is proven is kept, so that an
+interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 
 from tools.cluster import Cluster, Host
-from tools.drills import folders, game, guards, records, scenario
+from tools.drills import folders, game, grading, guards, records, scenario
 from tools.drills.folders import Drill
 from tools.health import lock
 from tools.terminal import Problem, console
@@ -24,6 +25,7 @@ from tools.terminal import Problem, console
 NOTHING, MENDED = "nothing", "solution"
 NO_SECONDS = 40
 OK_SECONDS = 300
+EVIDENCE_SECONDS = 60
 SHOWN = 400  # characters of a verdict
 RESULTS = records.FOLDER / "proven.json"
 # In processes, journals since the fault, and names of files and units; the brackets keep it from finding itself.
@@ -106,6 +108,7 @@ def prove(cluster: Cluster, drill: Drill) -> Proof:
         runs = game.inject(cluster, chosen, before)
         symptoms.append(round(time.monotonic() - started))
         _leaves_no_name(cluster, injected)
+        shows_evidence(cluster, chosen)
         for name in attempts:
             started = time.monotonic()
             verdict = _attempt(cluster, chosen, runs, name)
@@ -117,7 +120,7 @@ def prove(cluster: Cluster, drill: Drill) -> Proof:
                 raise Problem(f"after {name} (seed {seed}) the verdict is {word}: {said}")
             if name == MENDED:
                 ok.append(took)
-            else:
+            elif not verdict.ok:
                 no[name] = said
         if verdict.ok:
             before = game.unchanged(cluster, drill, runs.before)
@@ -137,7 +140,10 @@ def _attempt(cluster: Cluster, chosen: scenario.Scenario, runs: records.Running,
     drill = chosen.drill
     if name != NOTHING:
         scenario.must(cluster, chosen, name, drill.script("solution") if name == MENDED else drill.wrong[name])
-    return game.judge(cluster, chosen, runs, OK_SECONDS if name == MENDED else NO_SECONDS)
+    healthy = drill.causes == [folders.NO_FAULT]
+    # The first wrong repair, on the same fault, shows that it does not heal by itself.
+    waits = OK_SECONDS if name == MENDED else NO_SECONDS if name != NOTHING or healthy else 0
+    return game.judge(cluster, chosen, runs, waits)
 
 
 def _words(chosen: scenario.Scenario) -> str:
@@ -153,6 +159,28 @@ def _leaves_no_name(cluster: Cluster, since: float) -> None:
     for name, found in cluster.on_all(traces).items():
         if found:
             raise Problem(f"{name} tells what was done: {found.splitlines()[0]}")
+
+
+def shows_evidence(cluster: Cluster, chosen: scenario.Scenario) -> None:
+    """Wait until everything that the drill takes as evidence is there to be found.
+
+    Raises:
+        Problem: Something is not.
+    """
+    end = time.monotonic() + EVIDENCE_SECONDS
+    lacking = list(chosen.drill.evidence)
+    while True:
+        lacking = [row for row in lacking if not _shows(cluster, chosen, row)]
+        if not lacking:
+            return
+        if time.monotonic() > end:
+            raise Problem(f"seed {chosen.seed}: no line shows {', '.join(chosen.text(row.pattern) for row in lacking)}")
+        time.sleep(game.POLL_SECONDS)
+
+
+def _shows(cluster: Cluster, chosen: scenario.Scenario, row: folders.Evidence) -> bool:
+    lines = game.printed(cluster, chosen, row).splitlines()
+    return any(grading.matches(chosen.text(row.pattern), line) and grading.stands_in(line, line) for line in lines)
 
 
 def digest(drill: Drill) -> str:

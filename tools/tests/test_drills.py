@@ -13,7 +13,7 @@ import yaml
 
 from tools import daemons
 from tools.cluster import Cluster, Host
-from tools.drills import folders, grading, guards, records, scenario
+from tools.drills import folders, game, grading, guards, prove, records, scenario
 from tools.drills.grading import Marks
 from tools.terminal import Problem
 
@@ -153,6 +153,17 @@ def test_evidence_must_stand_somewhere_and_be_long_enough() -> None:
     assert grading.stands_in("Incompatible clusterIDs in /var", output)
     assert not grading.stands_in("Incompatible clusterIDs in /opt", output)
     assert not grading.stands_in("clusterIDs", output)
+
+
+def test_evidence_that_stands_nowhere_is_not_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = scenario.choose(DRILLS["batch-asleep"], 1, LAB)
+    asked = ["OnCalendar=", "     Trigger: n/a", "-  -  retail-batch.timer retail-batch.service"]
+    monkeypatch.setattr(prove, "EVIDENCE_SECONDS", 0)
+    monkeypatch.setattr(game, "printed", lambda *_: "\n".join(asked))
+    with pytest.raises(Problem, match="seed 1: no line shows OnCalendar"):  # it is there, and too short to be said
+        prove.shows_evidence(LAB, chosen)
+    asked[0] = "OnCalendar=*-02-31 03:00"
+    prove.shows_evidence(LAB, chosen)
 
 
 def test_a_chain_is_worth_its_neighbours_in_the_right_order() -> None:

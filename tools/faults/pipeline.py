@@ -130,7 +130,6 @@ class Pipeline:
             rows: How many sales there are to produce; more than will be.
             batch_files: How many files there are for the batch.
         """
-        self.lines = plan.make_sales(rows, self.seed)
         self.batch_files = plan.make_batch_files(batch_files, self.seed)
         with ExitStack() as undo:
             self._pause(undo)
@@ -139,7 +138,7 @@ class Pipeline:
             undo.callback(self._clean, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
             for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
                 self.ask("create", self.servers, like, topic)
-            self._offer(self.lines)
+            self._offer(plan.make_sales(rows, self.seed))
             for folder in (f"{self.hdfs}/input", self.analysis, self.stores):
                 self.ask("make_folder", folder)
             self._as_hdfs("hdfs dfsadmin -allowSnapshot {analysis} && hdfs dfsadmin -allowSnapshot {stores}")

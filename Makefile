@@ -282,7 +282,7 @@ e2e: setup-test ## the whole cluster in a lab of its own; what `make test` leave
 
 .PHONY: faults
 faults: setup ## break the cluster COUNT (50) times while sales run through it: none is lost or counted twice
-	@python -m tools.faults --count $(or $(COUNT),50) --seed $(or $(SEED),1)
+	@python -m tools.faults --count $(or $(COUNT),50) --seed $(or $(SEED),1) $(if $(SUSPENDED),--suspended $(SUSPENDED))
 
 .PHONY: bench
 bench: ## every claim about speed, as a ratio of one run; BENCH="batch producer" takes some

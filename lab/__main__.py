@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from tools.health import lock
 from tools.health.status import age, mebibytes
 from tools.health.watch import whole
 from tools.preflight import Inventory, has_sudo_ready
-from tools.terminal import Problem, console, run, step
+from tools.terminal import Problem, console, nearest, run, step
 from tools.verbs.plan import begun
 
 PROGRAM = ("/usr/bin/python3", "-B", "-m", "shopfloor_lab")
@@ -68,8 +67,7 @@ def without(described: dict[str, Any], host: str) -> dict[str, Any]:
     """
     rest = [row for row in described["hosts"] if row["name"] != host]
     if rest == described["hosts"]:
-        near = get_close_matches(str(host), [row["name"] for row in rest], 1)
-        raise Problem(f"The lab has no host {host!r}." + (f" Did you mean {near[0]}?" if near else ""))
+        raise Problem(f"The lab has no host {host!r}. {nearest(host, [row['name'] for row in rest])}")
     publish = {name: row for name, row in described["publish"].items() if row.get("host") != host}
     return described | {"hosts": rest, "publish": publish}
 

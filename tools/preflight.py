@@ -28,7 +28,7 @@ import yaml
 from tools import ROOT
 from tools.artefacts.packing import PLATFORMS
 from tools.data.sales_files import objections as input_objections
-from tools.terminal import Problem, console, run
+from tools.terminal import Problem, console, nearest, run
 
 HEADROOM_MIB = 512  # for Ansible and the rest of the machine, beside what the hosts may use
 BASE_DEFAULTS: dict[str, Any] = yaml.safe_load((ROOT / "roles/base/defaults/main.yml").read_text())
@@ -143,9 +143,8 @@ def _unknown_variables(inventory: Inventory, known: frozenset[str]) -> Iterator[
     for name in sorted(names - known):
         if name.startswith("ansible_"):
             continue
-        near = get_close_matches(name, known, n=1)
-        meant = f" Did you mean {near[0]}?" if near else " Variables stand in roles/*/defaults/main.yml."
-        yield f"Variable {name} means nothing to any role.{meant}"
+        meant = nearest(name, known, "Variables stand in roles/*/defaults/main.yml.")
+        yield f"Variable {name} means nothing to any role. {meant}"
 
 
 def _groups(inventory: Inventory) -> Iterator[str]:

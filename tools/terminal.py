@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 from rich.console import Console
 
@@ -29,6 +30,18 @@ def step(what: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     console.print(f"  {what}: {time.monotonic() - start:.1f} s", markup=False)
+
+
+def nearest(name: str, known: Collection[str], otherwise: str = "") -> str:
+    """A sentence for somebody who typed a name that is not there.
+
+    Args:
+        name: What was typed.
+        known: The names that there are.
+        otherwise: What to say when none of them is near; by default all of them.
+    """
+    near = get_close_matches(name, known, 1)
+    return f"Did you mean {near[0]}?" if near else otherwise or f"Take one of: {', '.join(known)}."
 
 
 def fetch(url: str, timeout: float = 20) -> str:

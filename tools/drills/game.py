@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from tools.drills.records import Running
 from tools.drills.scenario import Scenario
 from tools.health import lock
 from tools.health.check import CHECKS
-from tools.terminal import Problem, console, step
+from tools.terminal import Problem, console, nearest, step
 
 SYMPTOM_SECONDS = 240
 HEALTHY_SECONDS = 240
@@ -56,10 +55,7 @@ def named(name: str) -> Drill:
     """
     known = folders.drills()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        raise Problem(
-            f"There is no drill {name!r}. {f'Did you mean {near[0]}?' if near else '`make drill` lists them.'}"
-        )
+        raise Problem(f"There is no drill {name!r}. {nearest(name, known, '`make drill` lists them.')}")
     return known[name]
 
 
@@ -374,8 +370,7 @@ def _under_way(cluster: Cluster) -> tuple[Drill, Running]:
 
 def _check(name: str, known: Sequence[str], what: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        raise Problem(f"There is no {what} {name!r}. {f'Did you mean {near[0]}?' if near else 'See `make diagnose`.'}")
+        raise Problem(f"There is no {what} {name!r}. {nearest(name, known, 'See `make diagnose`.')}")
 
 
 def _end(cluster: Cluster, chosen: Scenario, runs: Running) -> None:

@@ -14,6 +14,7 @@ import secrets
 import signal
 import time
 from collections import defaultdict
+from dataclasses import replace
 from types import FrameType
 
 from rich.table import Table
@@ -21,10 +22,11 @@ from rich.table import Table
 from tools import cluster as clusters
 from tools.cluster import Cluster
 from tools.faults import plan
-from tools.faults.kinds import KINDS
+from tools.faults.kinds import KINDS, SUSPENDED
 from tools.faults.pipeline import Pipeline
 from tools.faults.plan import Fault
 from tools.faults.verdict import finish
+from tools.health import lock
 from tools.terminal import Problem, console, run
 
 SHOWN = 20
@@ -65,19 +67,25 @@ def summary(recoveries: dict[str, list[float]]) -> Table:
     return table
 
 
-def command(count: int, seed: int) -> None:
+def command(cluster: Cluster, count: int, seed: int, suspended: float) -> None:
     """Carry out the whole test.
+
+    Args:
+        cluster: Where.
+        count: How many faults.
+        seed: Which.
+        suspended: Seconds for which the whole lab stands still, when it does.
 
     Raises:
         Problem: The cluster did not overcome a fault.
         SystemExit: The result is not the oracle's.
     """
-    cluster = clusters.from_inventory()
     faults = plan.make_plan(count, seed, places(cluster))
+    faults = [replace(fault, hold=suspended) if fault.kind == SUSPENDED else fault for fault in faults]
     pipeline = Pipeline(cluster, f"faults_{secrets.token_hex(3)}", seed)
     recoveries: dict[str, list[float]] = defaultdict(list)
     console.print(f"{count} faults with seed {seed}; run {pipeline.name}", markup=False)
-    rows = int(plan.RATE * plan.LONGEST * (count + 2))
+    rows = int(plan.RATE * (plan.LONGEST * (count + 2) + sum(fault.hold for fault in faults)))
     with pipeline.running(rows, batch_files=count):
         for fault in faults:
             recoveries[fault.kind].append(carry_out(pipeline, fault))
@@ -111,11 +119,23 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, default=1, help="the same seed breaks the same things (default %(default)s)"
     )
+    parser.add_argument(
+        "--suspended",
+        type=float,
+        default=30,
+        metavar="SECONDS",
+        help="for so long the whole lab stands still, when it does (default %(default)s)",
+    )
     options = parser.parse_args()
+
+    def locked() -> None:
+        cluster = clusters.from_inventory()
+        with lock.held(cluster, "make faults"):
+            command(cluster, options.count, options.seed, options.suspended)
 
     for number in STOPS:
         signal.signal(number, stop)
-    run(lambda: command(options.count, options.seed))
+    run(locked)
 
 
 if __name__ == "__main__":

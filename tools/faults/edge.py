@@ -76,7 +76,12 @@ def put(source: str, target: str) -> None:
     client = hdfs_native.Client()
     with client.create(f"{target}._COPYING_") as file:
         file.write(Path(source).read_bytes())
-    client.rename(f"{target}._COPYING_", target)
+    client.rename(f"{target}._COPYING_", target, overwrite=True)
+
+
+def remove(path: str) -> None:
+    """Delete a file of HDFS."""
+    hdfs_native.Client().delete(path)
 
 
 def parquet(folder: str) -> list[dict[str, str]]:
@@ -131,7 +136,7 @@ def _messages(servers: str, topic: str) -> Iterator[Message]:
 
 
 COMMANDS: dict[str, Callable[..., object]] = {
-    function.__name__: function for function in (create, delete, ends, ids, latest, make_folder, put, parquet)
+    function.__name__: function for function in (create, delete, ends, ids, latest, make_folder, put, remove, parquet)
 }
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+from tools import daemons
+from tools.cluster import Host
 from tools.faults.pipeline import Pipeline, as_root, mend, on
 from tools.faults.plan import Fault
 
 SIGNAL = "sudo systemctl kill --kill-whom=main --signal"
 KILL = f"{SIGNAL}=KILL"
 EXECUTORS = "pgrep -f '[C]oarseGrainedExecutorBackend' || true"
-DATA = "/var/lib/hdfs/data"
 LARGEST_DATA_MIB = 2048
 # For each open block a DataNode sets the room of a whole one aside; with less it would take no block even before.
 ROOM_MIB = 300
@@ -20,30 +21,30 @@ ROOM_MIB = 300
 LONGEST_PARTITION = 120
 LONGEST_HANG = 120
 
-# The DataNode moves to a small file system, which is then filled.
+# A daemon's data moves to a small file system, which is then filled.
 FILL_DISK = """
 set -eu
 used=$(du --summarize --block-size=1M {data} | cut -f 1)
 [ "$used" -lt {largest} ] || {{ echo "{data} holds $used MiB: too much to copy into memory" >&2; exit 1; }}
-systemctl stop hdfs-datanode
+systemctl stop {unit}
 mkdir --parents {disk}
 mount -t tmpfs -o size=$((used + {room}))M tmpfs {disk}
-rsync --archive {data}/ {disk}/
+rsync --archive --sparse {data}/ {disk}/
 mount --bind {disk} {data}
-systemctl start hdfs-datanode
-sleep 3  # one heartbeat: the NameNode gives it blocks again
-fallocate --length $(df --output=avail --block-size=1 {disk} | tail -n 1) {disk}/filler
+systemctl start {unit}
+sleep 3  # one heartbeat: it is given something to write again
+cat /dev/zero >{disk}/filler 2>/dev/null || true  # until there is no room
 """
 FREE_DISK = """
 set -eu
 rm -f {disk}/filler
 if mountpoint --quiet {disk}; then
-    systemctl stop hdfs-datanode
-    if mountpoint --quiet {data}; then umount {data} && rsync --archive --delete {disk}/ {data}/; fi
+    systemctl stop {unit}
+    if mountpoint --quiet {data}; then umount {data} && rsync --archive --sparse --delete {disk}/ {data}/; fi
     umount {disk}
 fi
 [ ! -d {disk} ] || rmdir {disk}
-systemctl start hdfs-datanode
+systemctl start {unit}
 """
 
 # Everything to and from the other hosts is dropped, but for the connection that this came by.
@@ -68,6 +69,21 @@ END
 JOIN_AGAIN = """
 systemctl stop {table}-end.timer
 ! nft list table inet {table} >/dev/null 2>&1 || nft delete table inet {table}
+"""
+
+# What runs, and the jobs of the test with it. It goes on by itself, should nobody come to end it.
+RUNNING = """
+set -eu
+units=$(systemctl list-units --plain --no-legend --state=active,activating {services} '{name}-*.service')
+units=$(cut --delimiter=' ' --fields=1 <<<"$units")
+"""
+SUSPEND = f"""{RUNNING}
+systemd-run --quiet --unit={{name}}-awake --on-active={{longest}} systemctl kill --kill-whom=all --signal=CONT $units
+systemctl kill --kill-whom=all --signal=STOP $units
+"""
+RESUME = f"""{RUNNING}
+systemctl kill --kill-whom=all --signal=CONT $units
+! systemctl is-active --quiet {{name}}-awake.timer || systemctl stop {{name}}-awake.timer
 """
 
 What = AbstractContextManager[str]
@@ -115,12 +131,65 @@ def _hangs(unit: str) -> Callable[[Pipeline, Fault], What]:
 
 def host_reset(pipeline: Pipeline, fault: Fault) -> What:
     """Let a host begin anew as after a power failure: nothing is stopped, nothing written."""
-    host = pipeline.cluster.hosts[fault.host]
+    _reset(pipeline, pipeline.cluster.hosts[fault.host])
+    return nullcontext("power off and on")
+
+
+@contextmanager
+def lab_reset(pipeline: Pipeline, _fault: Fault) -> Iterator[str]:
+    """Let all hosts begin anew at the same time; the jobs of the test are started again as somebody would do it."""
+    pipeline.cluster.on_all(lambda host: _reset(pipeline, host))
+    yield f"power off and on of {len(pipeline.cluster.hosts)} hosts"
+    pipeline.start_again()
+
+
+def _reset(pipeline: Pipeline, host: Host) -> None:
     boot = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
     before = on(host, boot)
     on(host, "sudo systemd-run --quiet --on-active=1 systemctl reboot --force --force")
-    pipeline.wait("the host begins anew", lambda: on(host, boot) != before)
-    return nullcontext("power off and on")
+    pipeline.wait(f"{host.name} begins anew", lambda: on(host, boot) != before)
+
+
+@contextmanager
+def producer_killed(pipeline: Pipeline, _fault: Fault) -> Iterator[str]:
+    """Kill the producer; then the rest is sent, of what has arrived nothing again."""
+    on(pipeline.edge, f"{KILL} {pipeline.producer}; sudo systemctl stop {pipeline.producer}")
+    yield pipeline.producer.removesuffix(".service")
+    pipeline.send_the_rest()
+
+
+@contextmanager
+def input_changes(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
+    """Let one of the batch's files change, or go and come back, while the batch runs."""
+    pipeline.run_batch()
+    pipeline.wait("the batch runs", lambda: pipeline.is_active(pipeline.batch))
+    place, goes = divmod(int(fault.dice * 2 * len(pipeline.put)), 2)
+    name = pipeline.put[place]
+    lines = pipeline.batch_files[name].splitlines(keepends=True)
+    pipeline.batch_files[name] = "".join(lines[: 1 + len(lines) // 2])
+    if goes:
+        pipeline.ask("remove", f"{pipeline.hdfs}/input/{name}")
+        yield f"{name} goes, and comes back with half its rows"
+        pipeline.put_again(name)
+    else:
+        pipeline.put_again(name)
+        yield f"{name} loses half its rows"
+
+
+@contextmanager
+def lab_suspended(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
+    """Let all daemons and jobs of all hosts stand still, as when a laptop is closed: clocks go on, nobody answers."""
+
+    def words(host: Host) -> dict[str, str]:
+        services = {daemon.service for daemon in daemons.of_groups(pipeline.cluster.groups_of(host.name))}
+        return {"name": pipeline.name, "services": " ".join(sorted(services))}
+
+    longest = f"{fault.hold + LONGEST_HANG:.0f}"
+    try:
+        pipeline.cluster.on_all(lambda host: as_root(host, SUSPEND.format(**words(host), longest=longest)))
+        yield "all daemons and jobs stand still"
+    finally:
+        pipeline.cluster.on_all(lambda host: mend(host, RESUME.format(**words(host))))
 
 
 def namenode_restarted(pipeline: Pipeline, fault: Fault) -> What:
@@ -129,16 +198,18 @@ def namenode_restarted(pipeline: Pipeline, fault: Fault) -> What:
     return nullcontext("hdfs-namenode")
 
 
-@contextmanager
-def disk_full(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
-    """Fill the disk of a DataNode."""
-    host = pipeline.cluster.hosts[fault.host]
-    words = {"disk": f"/run/{pipeline.name}-disk", "data": DATA, "largest": LARGEST_DATA_MIB, "room": ROOM_MIB}
-    try:
-        as_root(host, FILL_DISK.format(**words))
-        yield f"{DATA} has 0 bytes left"
-    finally:
-        mend(host, FREE_DISK.format(**words))
+def _disk_full(unit: str, data: str) -> Callable[[Pipeline, Fault], What]:
+    @contextmanager
+    def fill(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
+        host, disk = pipeline.cluster.hosts[fault.host], f"/run/{pipeline.name}-disk"
+        words = {"unit": unit, "disk": disk, "data": data, "largest": LARGEST_DATA_MIB, "room": ROOM_MIB}
+        try:
+            as_root(host, FILL_DISK.format(**words))
+            yield f"{data} has 0 bytes left"
+        finally:
+            mend(host, FREE_DISK.format(**words))
+
+    return fill
 
 
 @contextmanager
@@ -155,6 +226,9 @@ def partition(pipeline: Pipeline, fault: Fault) -> Iterator[str]:
         mend(host, JOIN_AGAIN.format(**words))
 
 
+SUSPENDED = "lab suspended"
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of fault: the group on whose hosts it happens, and what happens."""
@@ -168,12 +242,19 @@ KINDS = {
     "executor killed": Kind("spark_worker", executor_killed),
     "broker killed": Kind("kafka_broker", _killed("kafka")),
     "DataNode killed": Kind("datanode", _killed("hdfs-datanode")),
-    "disk full": Kind("datanode", disk_full),
-    "partition": Kind("spark_worker", partition),
+    "DataNode's disk full": Kind("datanode", _disk_full("hdfs-datanode", "/var/lib/hdfs/data")),
+    "broker's disk full": Kind("kafka_broker", _disk_full("kafka", "/var/lib/kafka")),
+    "NameNode's disk full": Kind("namenode", _disk_full("hdfs-namenode", "/var/lib/hdfs/name")),
+    "worker cut off": Kind("spark_worker", partition),
+    "master cut off": Kind("namenode", partition),
     "NameNode restarted": Kind("namenode", namenode_restarted),
     "NameNode hangs": Kind("namenode", _hangs("hdfs-namenode")),
     "broker hangs": Kind("kafka_broker", _hangs("kafka")),
     "controller hangs": Kind("kafka_controller", _hangs("kafka")),
     "Spark master hangs": Kind("spark_master", _hangs("spark-master")),
     "host reset": Kind("kafka_broker", host_reset),
+    "producer killed": Kind("edge", producer_killed),
+    "input changes": Kind("edge", input_changes),
+    SUSPENDED: Kind("edge", lab_suspended),
+    "lab off and on": Kind("edge", lab_reset),
 }

@@ -26,14 +26,14 @@ DEADLINE = 300.0
 
 UNIT = """
 set -eu
-cat >/run/{name}/{job}.env <<END
+cat >/var/lib/{name}/{job}.env <<END
 {settings}
 END
 from=$(systemctl show --property FragmentPath --value retail-{job})
-to=/run/systemd/system/{unit}
+to=/etc/systemd/system/{unit}
 mkdir --parents $to.d
 cp $from $to
-printf '[Service]\\nEnvironmentFile=/run/{name}/{job}.env\\n' >$to.d/own.conf
+printf '[Service]\\nEnvironmentFile=/var/lib/{name}/{job}.env\\n' >$to.d/own.conf
 systemctl daemon-reload
 """
 # No folder can be deleted below which there is a snapshot.
@@ -48,7 +48,8 @@ hdfs dfs -rm -r -f -skipTrash {folder}
 NO_UNITS = """
 systemctl stop '{name}-*.service'
 systemctl reset-failed '{name}-*.service'
-rm -rf /run/systemd/system/{name}-*.service /run/systemd/system/{name}-*.service.d /run/{name} /var/lib/retail/{name}
+cd /etc/systemd/system
+rm -rf {name}-*.service {name}-*.service.d /var/lib/{name} /var/lib/retail/{name}
 systemctl daemon-reload
 """
 
@@ -105,13 +106,16 @@ class Pipeline:
             f"{name}-{job}.service" for job in ("streaming", "batch", "producer")
         )
         self.sales, self.revenue = f"{name}_sales", f"{name}_revenue"
-        self.hdfs, self.home, self.csv = f"/tmp/{name}", f"/run/{name}", f"/var/lib/retail/{name}/analysis_csv"
+        self.hdfs, self.home, self.csv = f"/tmp/{name}", f"/var/lib/{name}", f"/var/lib/retail/{name}/analysis_csv"
         self.analysis, self.stores = (f"{self.hdfs}/output/{name}_parquet" for name in ("analysis", "stores"))
         self.servers = ",".join(
             f"{host.name}:{daemons.port('broker', 'clients')}" for host in cluster.group("kafka_broker")
         )
         self.lines: list[str] = []
-        """The CSV that the producer sends."""
+        """The CSV that the producer sends, its header first."""
+        self.arrived: list[str] = []
+        """Lines of those that it sent before it was killed."""
+        self.sales_files = 0
         self.batch_files: dict[str, str] = {}
         """Text of the batch's CSVs by name."""
         self.put: list[str] = []
@@ -126,7 +130,6 @@ class Pipeline:
             rows: How many sales there are to produce; more than will be.
             batch_files: How many files there are for the batch.
         """
-        self.lines = plan.make_sales(rows, self.seed)
         self.batch_files = plan.make_batch_files(batch_files, self.seed)
         with ExitStack() as undo:
             self._pause(undo)
@@ -135,11 +138,11 @@ class Pipeline:
             undo.callback(self._clean, "its units", lambda: as_root(self.edge, NO_UNITS.format(name=self.name)))
             for topic, like in ((self.sales, "sales"), (self.revenue, "product_revenue")):
                 self.ask("create", self.servers, like, topic)
-            self.upload("sales/sales.csv", "".join(self.lines))
+            self._offer(plan.make_sales(rows, self.seed))
             for folder in (f"{self.hdfs}/input", self.analysis, self.stores):
                 self.ask("make_folder", folder)
             self._as_hdfs("hdfs dfsadmin -allowSnapshot {analysis} && hdfs dfsadmin -allowSnapshot {stores}")
-            self._put_batch_file("products.csv", products_csv())
+            self._put("products.csv", products_csv())
             for job, settings in self._settings().items():
                 text = "\n".join(f'{name}="{value}"' for name, value in settings.items())
                 unit = f"{self.name}-{job}.service"
@@ -229,8 +232,8 @@ class Pipeline:
         look = self.edge.journal_command(self.streaming)
         raise Problem(f"after {deadline:.0f} s still not there: {what}{last}; look at: {look}")
 
-    def wait_until_whole(self) -> None:
-        """Wait until nothing is missing of the cluster, and new sales come to the live windows."""
+    def wait_until_settled(self) -> None:
+        """Wait until nothing is missing of HDFS, Kafka and Spark."""
 
         def whole() -> bool:
             if lacking := lacks(gather(self.cluster, blocks=False)):
@@ -238,6 +241,10 @@ class Pipeline:
             return True
 
         self.wait("a whole cluster", whole)
+
+    def wait_until_whole(self) -> None:
+        """Wait until nothing is missing of the cluster, and new sales come to the live windows."""
+        self.wait_until_settled()
         before = self.wait("the ends of the topics", self._ends)
         self.wait(
             "new sales in the live windows",
@@ -261,12 +268,43 @@ class Pipeline:
     def put_next(self) -> None:
         """Bring one more file to the batch's input."""
         name = list(self.batch_files)[len(self.put)]
-        self._put_batch_file(name, self.batch_files[name])
+        self.put_again(name)
         self.put.append(name)
 
-    def _put_batch_file(self, name: str, text: str) -> None:
+    def put_again(self, name: str) -> None:
+        """Bring a file of the batch to its input, as it is now, instead of what is there."""
+        self._put(name, self.batch_files[name])
+
+    def _put(self, name: str, text: str) -> None:
         self.upload(f"batch/{name}", text)
         self.ask("put", f"{self.home}/batch/{name}", f"{self.hdfs}/input/{name}")
+
+    def start_again(self) -> None:
+        """Start what was running after the edge host has begun anew; the cluster's own jobs did so by themselves."""
+        on(self.edge, f"sudo systemctl stop {' '.join(PAUSED)} retail-batch.service")
+        on(self.edge, f"sudo systemctl start --no-block {self.streaming}")
+        self.send_the_rest()
+
+    def send_the_rest(self) -> None:
+        """Let a producer that was killed go on with what has not arrived: by itself it would begin anew."""
+        self.wait_until_settled()  # before, followers may lack what a reader is not shown yet
+        ids = self.wait("the events that have arrived", lambda: self.ask("ids", self.servers, self.sales))
+        header, former = self.lines[0], self.sales_file
+        arrived, rest = plan.split(self.lines, former, ids)
+        self.arrived += arrived
+        self._offer([header, *rest])
+        as_root(self.edge, f"rm {self.home}/sales/{former}")
+        on(self.edge, f"sudo systemctl start {self.producer}")
+
+    @property
+    def sales_file(self) -> str:
+        """Name of the CSV that the producer sends."""
+        return f"sales-{self.sales_files}.csv"
+
+    def _offer(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.sales_files += 1
+        self.upload(f"sales/{self.sales_file}", "".join(lines))
 
     def upload(self, name: str, text: str) -> None:
         """Put a file into the test's folder on the edge host."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -65,6 +65,23 @@ def make_sales(rows: int, seed: int) -> list[str]:
     """Lines of a CSV, its header first: a month in the order of its time but for `JITTER`, with realistic dirt."""
     rng = random.Random(f"sales/{seed}")
     return list(_lines(rng, [START + number * STEP + rng.random() * JITTER for number in range(rows)], 1))
+
+
+def split(lines: Sequence[str], name: str, ids: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What of a CSV has arrived, and what has not: lines of each, in order, without the header.
+
+    Args:
+        lines: Its lines, the header first.
+        name: Its name.
+        ids: Ids of the events that arrived, of whatever file; the producer says in them which line it was.
+    """
+    files = (event.rpartition(":") for event in ids)
+    arrived = {int(number) for file, _, number in files if file == name}
+    numbered = list(enumerate(lines, start=1))[1:]
+    return (
+        [line for number, line in numbered if number in arrived],
+        [line for number, line in numbered if number not in arrived],
+    )
 
 
 def make_closing(last: datetime, seed: int) -> list[str]:

@@ -22,9 +22,10 @@ Rows = Sequence[Mapping[str, object]]
 def finish(pipeline: Pipeline) -> list[str]:
     """End the production, let all jobs come to their end, and return what differs from the oracle."""
     sent, differences = _stop_producing(pipeline)
-    last = plan.START + sent * plan.STEP + plan.JITTER
+    sales = [pipeline.lines[0], *pipeline.arrived, *pipeline.lines[1 : sent + 1]]
+    last = plan.START + (len(sales) - 1) * plan.STEP + plan.JITTER
     closing = plan.make_closing(last, pipeline.seed)
-    as_root(pipeline.edge, f"rm {pipeline.home}/sales/sales.csv")
+    as_root(pipeline.edge, f"rm {pipeline.home}/sales/{pipeline.sales_file}")
     pipeline.upload("sales/closing.csv", "".join(closing))
     on(pipeline.edge, f"sudo systemctl start {pipeline.producer}")
     if not pipeline.put:
@@ -32,7 +33,7 @@ def finish(pipeline: Pipeline) -> list[str]:
     batch = _run_batch_to_its_end(pipeline)
     pipeline.wait("the end of the closing events", lambda: not pipeline.is_active(pipeline.producer))
     with TemporaryDirectory() as folder:
-        Path(folder, "sales.csv").write_text("".join(pipeline.lines[: sent + 1]))
+        Path(folder, "sales.csv").write_text("".join(sales))
         Path(folder, "closing.csv").write_text("".join(closing))
         truth = compute(Path(folder))
     differences += _topic(pipeline, truth)

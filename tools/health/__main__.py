@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import json
 import sys
 import time
@@ -23,7 +22,7 @@ from tools.health.gate import Answer, Settled
 from tools.health.units import expected_units
 from tools.health.verdicts import Purpose, Reason, Verdict
 from tools.health.watch import TREND_SECONDS, may_stop_now, settling
-from tools.terminal import console, errors, run
+from tools.terminal import console, errors, nearest, run
 
 COLOURS = {
     Verdict.YES: "bold green",
@@ -42,9 +41,7 @@ def check_name(name: str, known: Sequence[str], what: str) -> None:
     """
     if name in known:
         return
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
-    errors.print(f"ERROR There is no {what} {name!r}. {hint}", markup=False)
+    errors.print(f"ERROR There is no {what} {name!r}. {nearest(name, known)}", markup=False)
     raise SystemExit(Verdict.UNKNOWN.exit_code)
 
 

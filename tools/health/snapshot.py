@@ -16,7 +16,7 @@ from typing import Any
 
 from tools.cluster import Cluster, Host, UnreachableError
 from tools.daemons import port
-from tools.health.units import Unit, look_at
+from tools.health.units import HostReport, Unit, look_at
 
 ASK = (Path(__file__).parent / "ask.py").read_text(encoding="utf-8")
 SUPERUSER = "hdfs"  # of HDFS: who runs the NameNode
@@ -298,7 +298,7 @@ def gather(
     servers = ",".join(f"{host.name}:{port('broker', 'clients')}" for host in brokers)
     superuser = [SUPERUSER] if blocks else []
     with ThreadPoolExecutor(max_workers=len(cluster.hosts) + len(SYSTEMS)) as pool:
-        asked_units = {host.name: pool.submit(_units, cluster, host) for host in cluster.hosts.values() if units}
+        asked_units = {host.name: pool.submit(look_at, cluster, host) for host in cluster.hosts.values() if units}
 
         def asked(system: str, hosts: Sequence[Host], *arguments: str) -> Future[Any] | None:
             if system not in systems or not hosts:
@@ -316,7 +316,7 @@ def gather(
 
     return Snapshot(
         groups={host: frozenset(cluster.groups_of(host)) for host in cluster.hosts},
-        units={host: future.result() for host, future in asked_units.items()},
+        units={host: states(future.result()) for host, future in asked_units.items()},
         hdfs=hdfs_from(answer(hdfs, namenodes, "HDFS")),
         kafka=kafka_from(answer(kafka, brokers, "Kafka")),
         spark=spark_from(answer(spark, masters, "Spark")),
@@ -341,8 +341,8 @@ def _first_answer(hosts: Sequence[Host], system: str, arguments: Sequence[str]) 
     return Silent("; ".join(f"{', '.join(names)}: {said}" for said, names in silence.items()))
 
 
-def _units(cluster: Cluster, host: Host) -> Mapping[str, UnitState] | Silent:
-    report = look_at(cluster, host)
+def states(report: HostReport) -> Mapping[str, UnitState] | Silent:
+    """The units of a host that was looked at, by name without `.service`."""
     if report.unreachable:
         return Silent(report.unreachable)
     return {

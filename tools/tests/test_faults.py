@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+
+from retail_producer import rows
 
 from tools.data.oracle import compute
 from tools.faults import plan
@@ -40,6 +43,18 @@ def test_sales_are_dirty_and_in_the_order_of_their_time_but_for_the_jitter(tmp_p
         starts.append(compute(tmp_path).windows[0].window_end)
     assert all(later - earlier <= plan.STEP * 300 + plan.JITTER for earlier, later in pairwise(starts))
     assert starts == sorted(starts)
+
+
+def test_a_producer_that_was_killed_goes_on_with_what_has_not_arrived(tmp_path: Path) -> None:
+    lines = plan.make_sales(200, 1)
+    (tmp_path / "sales-2.csv").write_text("".join(lines))
+    (source,) = rows.sources(tmp_path)
+    ids = [json.loads(event.value)["event_id"] for event in rows.events(source)]
+    assert len(ids) == 200
+    gone = {7, 150, *range(160, 200)}  # of several partitions, one is behind the others
+    arrived, rest = plan.split(lines, "sales-2.csv", ["sales-1.csv:3", *(ids[at] for at in set(range(200)) - gone)])
+    assert rest == [lines[1 + at] for at in sorted(gone)]
+    assert sorted([*arrived, *rest]) == sorted(lines[1:])
 
 
 def test_closing_events_close_every_window_of_the_sales_and_none_of_their_own(tmp_path: Path) -> None:

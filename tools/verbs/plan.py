@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tools.health import lock
 from tools.health.gate import Answer, can_stop, leads
 from tools.health.snapshot import Kafka, Silent, Snapshot
 from tools.health.verdicts import Purpose, Verdict
-from tools.terminal import Problem, console
+from tools.terminal import Problem, console, nearest
 
 RESUMED_SECONDS = 3600  # after which the same words mean a new restart
 
@@ -42,11 +41,7 @@ def chosen(name: str, known: Sequence[str], what: str) -> list[str]:
     """
     found = [one for one in known if not name or one == name or one.startswith(f"{name}-")]
     if not found:
-        near = get_close_matches(name, known, 1)
-        raise Problem(
-            f"There is no {what} {name!r}. "
-            + (f"Did you mean {near[0]}?" if near else f"Take one of: {', '.join(known)}.")
-        )
+        raise Problem(f"There is no {what} {name!r}. {nearest(name, known)}")
     return found
 
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -18,8 +19,8 @@ from tools import ROOT, daemons
 from tools.artefacts.products import Checkout
 from tools.cluster import Cluster
 from tools.health import lock
-from tools.health.snapshot import Kafka, Snapshot, gather
-from tools.health.units import Installed, look_at
+from tools.health.snapshot import Kafka, Snapshot, gather, states
+from tools.health.units import HostReport, Installed, look_at
 from tools.terminal import Problem, console
 from tools.verbs.plan import Step, chosen, confirm, kafka_of, play, refuse, restart_plan, show
 from tools.verbs.restart import services
@@ -72,7 +73,7 @@ def finalize(cluster: Cluster, product: str, yes: bool) -> None:
     if product != "kafka":
         raise Problem(f"There is nothing to finalize of {product}: it writes what its version before reads, too.")
     with lock.held(cluster, f"make finalize PRODUCT={product}"):
-        versions = {found.runs for found in installed(cluster, product).values()}
+        versions = {found.runs for found in installed(look(cluster), product).values()}
         if len(versions) > 1:
             raise Problem(f"Hosts run {' and '.join(sorted(versions))}: end that upgrade or rollback first.")
         kafka = kafka_of(gather(cluster, systems={"kafka"}, blocks=False, units=False))
@@ -102,7 +103,9 @@ def change(cluster: Cluster, inventory: Path, product: str, version: str, yes: b
         Problem: There is none to go back to, it cannot read what is written, the gate says no, or a playbook failed.
     """
     with lock.held(cluster, verb) as descriptor:
-        found, snapshot = installed(cluster, product), gather(cluster)
+        reports = look(cluster)
+        found = installed(reports, product)
+        snapshot = replace(gather(cluster, units=False), units={name: states(one) for name, one in reports.items()})
         version = version or before(found, product)
         if product == "kafka" and any(numbers(version) < numbers(one.runs) for one in found.values()):
             check_metadata(cluster, kafka_of(snapshot), version)
@@ -135,13 +138,21 @@ def plan(snapshot: Snapshot, found: Mapping[str, Installed], product: str, versi
     return restart_plan(snapshot, hosts, [unit for unit in services() if unit in units])
 
 
-def installed(cluster: Cluster, product: str) -> dict[str, Installed]:
+def look(cluster: Cluster) -> dict[str, HostReport]:
+    """What all hosts say of themselves, by their names."""
+    return cluster.on_all(lambda host: look_at(cluster, host))
+
+
+def installed(reports: Mapping[str, HostReport], product: str) -> dict[str, Installed]:
     """What the hosts that have a product have of it, by their names.
+
+    Args:
+        reports: What all hosts say of themselves, by their names.
+        product: Its name.
 
     Raises:
         Problem: A host does not answer, or none has it.
     """
-    reports = cluster.on_all(lambda host: look_at(cluster, host))
     for name, report in reports.items():
         if report.unreachable:
             raise Problem(f"{name} does not answer ({report.unreachable}): which version it runs is not known.")

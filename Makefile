@@ -178,6 +178,11 @@ diagnose: setup ## say what it is, before you mend it: HOST= UNIT= CAUSE= EVIDEN
 	@python -m tools.drills diagnose --host "$(HOST)" --unit "$(UNIT)" --cause "$(CAUSE)" --evidence "$$EVIDENCE" \
 	  --chain "$(CHAIN)"
 
+.PHONY: class
+class: setup ## who played what, how long, with which grade: make class RESULTS=folder, with a folder of results for each student
+	@test -n "$(RESULTS)" || { echo "Where are they? make class RESULTS=folder" >&2; exit 2; }
+	@python -m tools.classroom "$(RESULTS)"
+
 .PHONY: prove-drills
 prove-drills: setup ## every drill both ways on a cluster with nothing else to do; goes on where it stopped; ID="…" takes some
 	@python -m tools.drills prove $(ID)

@@ -15,6 +15,8 @@ from tools import cluster as clusters
 from tools.drills import guards
 from tools.guides import FOLDER, names
 
+LONG = ("quality",)
+GUIDES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names()]
 LISTED = {
     "homes": "hdfs dfs -ls -R /user/ops",
     "input": "hdfs dfs -ls -R -C /data/input",
@@ -45,7 +47,7 @@ def as_before(cluster: Cluster) -> Iterator[None]:
     wait_for("live windows grow", lambda: grows(cluster, seen))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", GUIDES)
 def test_a_student_who_types_the_guide_sees_what_it_shows_and_leaves_the_cluster_as_it_was(
     cluster: Cluster, packages: Path, own_hosts: Path, as_before: None, name: str
 ) -> None:

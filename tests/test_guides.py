@@ -15,7 +15,7 @@ from tools import cluster as clusters
 from tools.drills import guards
 from tools.guides import FOLDER, names
 
-LONG = ("quality",)
+LONG = ("quality", "exactly-once")
 GUIDES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names()]
 LISTED = {
     "homes": "hdfs dfs -ls -R /user/ops",

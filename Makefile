@@ -9,12 +9,12 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-LAB := .lab/$(notdir $(patsubst %/,%,$(INVENTORY)))
+LAB_FOLDER := .lab/$(notdir $(patsubst %/,%,$(INVENTORY)))
 comma := ,
 # A line of a journal may hold any sign of the shell.
 override export EVIDENCE := $(value EVIDENCE)
 # The lab's own connection file comes second, once the lab is there.
-export ANSIBLE_INVENTORY := $(INVENTORY)$(addprefix $(comma),$(wildcard $(LAB)/inventory.yml))
+export ANSIBLE_INVENTORY := $(INVENTORY)$(addprefix $(comma),$(wildcard $(LAB_FOLDER)/inventory.yml))
 export ANSIBLE_CONFIG := ansible.cfg
 # Ahead of the user's own tools; sbin, because Debian's users do not have it and the hosts' network needs it.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -74,7 +74,7 @@ quarantine: setup ## records that could not be used: how many, why, examples
 .PHONY: ssh
 ssh: ## a shell on a host: make ssh HOST=edge1
 	@test -n "$(HOST)" || { echo "Which host? make ssh HOST=edge1" >&2; exit 1; }
-	@exec ssh -F $(firstword $(wildcard $(INVENTORY)/ssh.cfg) $(LAB)/ssh_config) $(HOST)
+	@exec ssh -F $(firstword $(wildcard $(INVENTORY)/ssh.cfg) $(LAB_FOLDER)/ssh_config) $(HOST)
 
 .PHONY: timeline
 timeline: setup ## what happened on all hosts, by time: make timeline [FROM=-30m] [TO=2026-11-27T09:20] [JSON=1]
@@ -122,7 +122,7 @@ finalize: setup ## let Kafka write its metadata as its version does; no way back
 	@python -m tools.verbs finalize --product "$(PRODUCT)" $(if $(YES),--yes)
 
 # What hosts of a lab need besides: they are made here.
-MADE := $(if $(wildcard $(LAB)),hosts)
+MADE := $(if $(wildcard $(LAB_FOLDER)),hosts)
 
 .PHONY: add
 add: setup preflight-inventory artefacts $(MADE) ## deploy a HOST that was written into the inventory, and give it its share
@@ -166,17 +166,24 @@ drill: setup ## faults to be found and mended: the list; ID= starts one [SEED=]
 
 .PHONY: hint verify solution reset report
 hint: ## a hint for the drill that runs; each costs points
-verify: ## is it mended, and nothing else changed? OK ends the drill
+verify: ## is the drill mended, and nothing else changed? OK ends it; LAB=tour: is the task of a guide done?
 solution: ## how it is mended; after it nothing is graded
 reset: ## end the drill, and bring the cluster back to what it was
 report: ## all drills that were played: times and grades
-hint verify solution reset report: setup
+hint solution reset report: setup
 	@python -m tools.drills $@
+verify: setup
+	@python -m $(if $(LAB),tools.guides "$(LAB)",tools.drills verify)
 
 .PHONY: diagnose
 diagnose: setup ## say what it is, before you mend it: HOST= UNIT= CAUSE= EVIDENCE="…" CHAIN=; without them, the list of causes
 	@python -m tools.drills diagnose --host "$(HOST)" --unit "$(UNIT)" --cause "$(CAUSE)" --evidence "$$EVIDENCE" \
 	  --chain "$(CHAIN)"
+
+.PHONY: class
+class: setup ## who played what, how long, with which grade: make class RESULTS=folder, with a folder of results for each student
+	@test -n "$(RESULTS)" || { echo "Where are they? make class RESULTS=folder" >&2; exit 2; }
+	@python -m tools.classroom "$(RESULTS)"
 
 .PHONY: prove-drills
 prove-drills: setup ## every drill both ways on a cluster with nothing else to do; goes on where it stopped; ID="…" takes some

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import yaml
 
 from tests.accounts import Nobody, Person, add_person, nobody_with_a_home, remove_person
 from tests.commands import Result, expect_success, run
-from tests.labs import ROOT, TestLab, copy, derive, destroy, link_cache
+from tests.labs import ROOT, TestLab, copy, derive, destroy, link_cache, link_tree
 from tools.artefacts import __main__ as artefacts
 from tools.artefacts.products import Checkout
 
@@ -27,6 +28,23 @@ def nobody() -> Iterator[Nobody]:
     """A user without rights, with a home."""
     with nobody_with_a_home() as user:
         yield user
+
+
+@pytest.fixture
+def own_hosts(tmp_path: Path) -> Path:
+    """What the user has as /etc/hosts: this machine's, without the names of hosts of any lab."""
+    file = tmp_path / "hosts"
+    known = Path("/etc/hosts").read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in known if not re.search(r"\b(master|worker|edge)\d", line)))
+    return file
+
+
+@pytest.fixture(scope="session")
+def packages(cluster: Cluster) -> Path:
+    """The Python packages of this checkout, for the user, who may not look into it."""
+    folder = cluster.user.home / "packages"
+    link_tree(Path(pytest.__file__).parents[1], folder)
+    return folder
 
 
 @dataclass
@@ -60,21 +78,22 @@ class Cluster:
         )
         return expect_success(command, result) if check else result
 
-    def shell(self, command: str, hosts: Path, packages: Path) -> Result:
+    def shell(self, command: str, hosts: Path, packages: Path, check: bool = True) -> Result:
         """Run a shell command in the checkout, in a terminal.
 
         Args:
             command: The command.
             hosts: What is /etc/hosts for this command alone.
             packages: Folder of Python packages that the user has beside those of the checkout.
+            check: Whether it has to succeed.
         """
         inside = ("unshare", "--mount", "bash", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts))
         variables = {"INVENTORY": str(self.lab.inventory.relative_to(self.checkout))}
         variables["PATH"] = f"{self.checkout}/.venv/bin:{self.user.environment['PATH']}"
         variables["PYTHONPATH"] = str(packages)
         words = ("bash", "-c", command)
-        done = self.user.run(*words, cwd=self.checkout, variables=variables, timeout=300, inside=inside)
-        return expect_success(words, done)
+        done = self.user.run(*words, cwd=self.checkout, variables=variables, timeout=900, inside=inside)
+        return expect_success(words, done) if check else done
 
     def python(self, *words: str) -> Result:
         """Run a module of the checkout, as the user."""

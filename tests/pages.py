@@ -7,10 +7,11 @@ A fenced block that says where it is typed is read, for instance
     Found … items                                           3
     ```                                                     ```
 
-`console` is a shell, in the home folder for each command; `pycon` is pyspark. The host `here` is the user's own
-machine, in the checkout. `> ` goes on with a command. In what is shown, `…` stands for anything and
-space for any space; what is not shown may come out as well. A page speaks of the profile `lab`; its ports and
-addresses become those of the lab that the tests have.
+`console` is a shell, in the home folder for each command; `pycon` is pyspark, which stays open until `exit()` or the
+end of the page. The host `here` is the user's own machine, in the checkout. `> ` goes on with a command. In what is
+shown, `…` stands for anything and space for any space; what is not shown may come out as well. A command ends well,
+unless the page shows what make says of one that does not. A page speaks of the profile `lab`; its ports, addresses and
+data become those of the lab that the tests have.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +32,9 @@ from tests.conftest import Cluster
 from tests.labs import ROOT, TestLab
 
 PROMPTS = {"console": ("$ ", "> "), "pycon": (">>> ", "... ")}
+EXIT = "exit()"
+MAKE_FAILS = "make: *** "
+COMMAND_SECONDS = 600
 FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<host>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -81,8 +86,8 @@ def read(page: Path) -> Iterator[Block]:
                 continue
             assert block.steps, f"{page.name}, line {number}: no command before this"
             step = block.steps[-1]
-            if line.startswith(more) and not step.shown:
-                step.command += f"\n{line.removeprefix(more)}"
+            if f"{line} ".startswith(more) and not step.shown:
+                step.command += f"\n{line[len(more) :]}"
             else:
                 step.shown += f"{line}\n"
         yield block
@@ -103,7 +108,7 @@ class Shell:
         while chunk := os.read(self._process.stdout.fileno(), 65536):
             self._printed += chunk.decode(errors="replace")
 
-    def wait(self, seconds: float = 120) -> str:
+    def wait(self, seconds: float = 240) -> str:
         """Wait until the prompt stands at the end, and return what was printed since the last time."""
         deadline = time.monotonic() + seconds
         while not re.search(rf"{re.escape(self._prompt.strip())}\s*(\x1b\[[\d;?]*[a-zA-Z]\s*)*$", self._printed):
@@ -117,6 +122,11 @@ class Shell:
         assert self._process.stdin
         self._process.stdin.write(f"{text}\n".encode())
         self._process.stdin.flush()
+
+    def leave(self) -> None:
+        """Leave it in the way that it offers."""
+        self.type(EXIT)
+        self._process.wait(timeout=60)
 
     def close(self) -> None:
         """Hang up, as somebody does who closes the window."""
@@ -136,32 +146,42 @@ def run_page(cluster: Cluster, page: Path, hosts: Path, packages: Path) -> None:
     Raises:
         AssertionError: a command failed, or printed something else than the page shows.
     """
-    for block in read(page):
-        if block.language != "console":
-            _type_into_pyspark(cluster, block)
-            continue
-        for step in block.steps:
-            command = _translate(cluster.lab, step.command)
-            done = cluster.shell(command, hosts, packages) if block.host == "here" else cluster.ssh(block.host, command)
-            Step(step.line, command, _translate(cluster.lab, step.shown)).check(done.output)
+    with ExitStack() as opened:
+        shells: dict[str, Shell] = {}
+        for block in read(page):
+            for step in block.steps:
+                if block.language == "console":
+                    _type_into_bash(cluster, block.host, step, hosts, packages)
+                    continue
+                if block.host not in shells:
+                    shell = Shell(cluster.ssh_words("-tt", block.host, "pyspark"), PROMPTS[block.language][0])
+                    opened.callback(shell.close)
+                    shell.wait()
+                    shells[block.host] = shell
+                if step.command == EXIT:
+                    shells.pop(block.host).leave()
+                else:
+                    shells[block.host].type(step.command)
+                    step.check(shells[block.host].wait())
 
 
-def _type_into_pyspark(cluster: Cluster, block: Block) -> None:
-    shell = Shell(cluster.ssh_words("-tt", block.host, "pyspark"), PROMPTS[block.language][0])
-    try:
-        shell.wait()
-        for step in block.steps:
-            shell.type(step.command)
-            step.check(shell.wait())
-    finally:
-        shell.close()
+def _type_into_bash(cluster: Cluster, host: str, step: Step, hosts: Path, packages: Path) -> None:
+    command, shown = (_translate(cluster.lab, text, cluster.checkout) for text in (step.command, step.shown))
+    if host == "here":
+        done = cluster.shell(command, hosts, packages, check=MAKE_FAILS not in shown)
+    else:
+        done = cluster.ssh(host, command, timeout=COMMAND_SECONDS)
+    Step(step.line, command, shown).check(done.output)
 
 
-def _translate(lab: TestLab, text: str) -> str:
+def _translate(lab: TestLab, text: str, checkout: Path) -> str:
     """What a page says of the profile lab, for another lab."""
     usual = ROOT / "inventories" / "lab"
     for ui, row in yaml.safe_load((usual / "group_vars" / "all.yml").read_text())["lab_publish"].items():
         text = text.replace(f"localhost:{row['port']}/", f"localhost:{lab.ports[ui]}/")
+    # Not what is called so in HDFS.
+    text = re.sub(r"(?<![\w/])data/(input|output)\b", rf"{lab.data.relative_to(checkout)}/\1", text)
+    text = text.replace("inventories/lab/", f"{lab.inventory.relative_to(checkout)}/")
     before, after = (
         next(iter(yaml.safe_load((folder / "hosts.yml").read_text())["all"]["hosts"].values()))["ansible_host"]
         for folder in (usual, lab.inventory)

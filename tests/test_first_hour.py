@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from tests.browser import browser
 from tests.commands import Result, wait_for
 from tests.conftest import Cluster
-from tests.labs import ROOT, link_tree
+from tests.labs import ROOT
 from tests.pages import PROMPTS, Shell, Step, read, run_page
 from tools.terminal import fetch
 
@@ -62,21 +62,10 @@ def test_a_page_with_other_output_than_it_shows_is_found_wrong(tmp_path: Path) -
         counted.check("1\n2\n3\n")
 
 
-@pytest.fixture
-def packages(cluster: Cluster) -> Path:
-    """The Python packages of this checkout, for the user, who may not look into it."""
-    folder = cluster.user.home / "packages"
-    link_tree(Path(pytest.__file__).parents[1], folder)
-    return folder
-
-
 def test_every_command_of_the_first_hour_does_what_the_page_shows(
-    cluster: Cluster, packages: Path, tmp_path: Path
+    cluster: Cluster, packages: Path, own_hosts: Path
 ) -> None:
-    hosts = tmp_path / "hosts"
-    known = Path("/etc/hosts").read_text().splitlines(keepends=True)
-    hosts.write_text("".join(line for line in known if not re.search(r"\b(master|worker|edge)\d", line)))
-    run_page(cluster, PAGE, hosts, packages)
+    run_page(cluster, PAGE, own_hosts, packages)
 
 
 def test_files_are_put_shown_and_taken_in_the_browser(cluster: Cluster, tmp_path: Path) -> None:

@@ -94,15 +94,17 @@ def write_result(result: Mapping[str, Any]) -> Path:
 
 
 def results() -> list[tuple[dict[str, Any], str]]:
-    """All results, the oldest first, and what its signature is worth: `signed`, `forged`, or nothing."""
-    found = []
+    """All results, the oldest first, and what the signature of each is worth."""
+    return [read_result(path) for path in sorted((FOLDER / "results").glob("*.json"))]
+
+
+def read_result(path: Path) -> tuple[dict[str, Any], str]:
+    """A result, and what its signature is worth: `signed`, `forged`, or nothing when the environment has no key."""
     key = os.environ.get(KEY, "")
-    for path in sorted((FOLDER / "results").glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        signed = result.pop("signature", "")
-        right = hmac.compare_digest(signed, signature(result, key)) if key else False
-        found.append((result, "" if not key else "signed" if right else "forged"))
-    return found
+    result = json.loads(path.read_text(encoding="utf-8"))
+    signed = str(result.pop("signature", ""))
+    right = hmac.compare_digest(signed.encode(), signature(result, key).encode()) if key else False
+    return result, "" if not key else "signed" if right else "forged"
 
 
 def signature(result: Mapping[str, Any], key: str) -> str:

@@ -272,7 +272,13 @@ lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck: the hooks of
 .PHONY: unit
 unit: setup-test artefacts ## unit tests of the packages and tools, the dashboard's in a browser
 	@python -m tools.artefacts vendor
-	@pytest --quiet tools dataset jobs producer webapp
+	@$(MAKE) --jobs 2 --output-sync unit-jobs unit-others
+
+.PHONY: unit-jobs unit-others
+unit-jobs:
+	@pytest --quiet jobs
+unit-others:
+	@pytest --quiet tools dataset producer webapp
 
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks

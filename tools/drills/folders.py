@@ -12,6 +12,7 @@ import yaml
 
 from tools import ROOT
 from tools.daemons import table
+from tools.terminal import Problem
 
 FOLDER = ROOT / "drills"
 CAUSES = "causes.yml"
@@ -121,6 +122,8 @@ def read(folder: Path) -> Drill:
     """
     name = folder.name
     row = yaml.safe_load((folder / "drill.yml").read_text(encoding="utf-8"))
+    if not isinstance(row, dict):
+        raise ValueError("drill.yml is no table of keys and values")
     drill: Drill = _typed(Drill, row, f"drill {name}", folder=folder)
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"drill {name}: name the folder with small letters, digits and hyphens")
@@ -148,8 +151,17 @@ def read(folder: Path) -> Drill:
 
 
 def drills(folder: Path = FOLDER) -> dict[str, Drill]:
-    """All drills by name, the easy ones first."""
-    found = [read(path.parent) for path in folder.glob("*/drill.yml")]
+    """All drills by name, the easy ones first.
+
+    Raises:
+        Problem: a folder is none of a drill, and why.
+    """
+    found = []
+    for path in sorted(folder.glob("*/drill.yml")):
+        try:
+            found.append(read(path.parent))
+        except (ValueError, TypeError, re.error, yaml.YAMLError) as error:
+            raise Problem(f"The folder {path.parent} is no drill: {error}") from error
     return {drill.id: drill for drill in sorted(found, key=lambda drill: (drill.level, drill.id))}
 
 

@@ -108,8 +108,15 @@ def test_hosts_of_a_drill_are_different_ones(drill: folders.Drill) -> None:
 )
 def test_what_a_drill_cannot_mean_is_refused_with_a_sentence(folder: Path, keys: dict[str, object], said: str) -> None:
     spoil(folder, **keys)
-    with pytest.raises((ValueError, re.error), match=re.escape(said)):
-        folders.read(folder)
+    with pytest.raises(Problem, match=f"batch-asleep is no drill.*{re.escape(said)}"):
+        folders.drills(folder.parent)
+
+
+@pytest.mark.parametrize("text", ["title: [", "just words", ""])
+def test_a_file_that_is_no_table_is_refused_with_a_sentence(folder: Path, text: str) -> None:
+    (folder / "drill.yml").write_text(text)
+    with pytest.raises(Problem, match="batch-asleep is no drill"):
+        folders.drills(folder.parent)
 
 
 def test_a_drill_without_a_wrong_repair_or_with_a_file_of_no_use_is_refused(folder: Path) -> None:

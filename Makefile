@@ -247,15 +247,14 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 
 ##@ Tests
 
-# The roles wait for their hosts most of the time: unit tests go on beside them.
+# Hosts are waited for most of the time: the unit tests go on beside them, and stand back where both have something to do.
 .PHONY: test
 test: lint artefacts ## lint, unit tests, the roles, the whole cluster in a lab of its own
 	@mkdir -p tests/output
-	@$(MAKE) molecule >tests/output/molecule.log 2>&1 & roles=$$!; failed=; \
-	  $(MAKE) unit || failed=1; \
-	  wait $$roles && grep '^==' tests/output/molecule.log || { cat tests/output/molecule.log; failed=1; }; \
-	  test -z "$$failed"
-	@$(MAKE) e2e E2E='-m "not long"'
+	@nice $(MAKE) unit >tests/output/unit.log 2>&1 & unit=$$!; failed=; \
+	  $(MAKE) molecule || failed=1; \
+	  $(MAKE) e2e E2E='-m "not long"' || failed=1; \
+	  wait $$unit || failed=1; cat tests/output/unit.log; test -z "$$failed"
 
 .PHONY: test-fast
 test-fast: lint artefacts ## lint, and unit tests that need neither Spark nor a browser
@@ -272,13 +271,10 @@ lint: setup-test ## ruff, mypy, yamllint, ansible-lint, shellcheck: the hooks of
 .PHONY: unit
 unit: setup-test artefacts ## unit tests of the packages and tools, the dashboard's in a browser
 	@python -m tools.artefacts vendor
-	@$(MAKE) --jobs 2 --output-sync unit-jobs unit-others
-
-.PHONY: unit-jobs unit-others
-unit-jobs:
-	@pytest --quiet jobs
-unit-others:
-	@pytest --quiet tools dataset producer webapp
+	@mkdir -p tests/output
+	@pytest --quiet jobs >tests/output/jobs.log 2>&1 & jobs=$$!; failed=; \
+	  pytest --quiet tools dataset producer webapp || failed=1; \
+	  wait $$jobs || failed=1; cat tests/output/jobs.log; test -z "$$failed"
 
 .PHONY: molecule
 molecule: setup-test artefacts ## every product's role on hosts of its own, twice, and its checks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -53,21 +52,3 @@ def test_every_module_that_a_page_names_is_there(page: Path) -> None:
     for code in commands(page):
         for module in MODULE.findall(code):
             assert importlib.util.find_spec(module), code
-
-
-def test_every_verb_of_the_runbooks_is_typed_by_a_test_of_the_whole_cluster() -> None:
-    typed = {
-        node.value
-        for path in (ROOT / "tests").glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    # Some are typed as lines of a shell.
-    lines = {verb for text in typed for verbs, _ in MAKE.findall(text) for verb in verbs.split()}
-    told = {
-        verb
-        for code in commands(ROOT / "docs" / "operations.md")
-        for verbs, _ in MAKE.findall(code)
-        for verb in verbs.split()
-    }
-    assert told - typed - lines == set()

@@ -12,6 +12,7 @@ import yaml
 from tests.accounts import Nobody, Person, add_person, nobody_with_a_home, remove_person
 from tests.commands import Result, expect_success, run
 from tests.labs import ROOT, TestLab, copy, derive, destroy, link_cache, link_tree
+from tools import cluster as clusters
 from tools.artefacts import __main__ as artefacts
 from tools.artefacts.products import Checkout
 
@@ -94,6 +95,12 @@ class Cluster:
         words = ("bash", "-c", command)
         done = self.user.run(*words, cwd=self.checkout, variables=variables, timeout=900, inside=inside)
         return expect_success(words, done) if check else done
+
+    @property
+    def hosts(self) -> clusters.Cluster:
+        """The hosts as the verbs know them."""
+        made = self.checkout / ".lab" / self.lab.name / "inventory.yml"
+        return clusters.from_inventory([str(self.lab.inventory), str(made)])
 
     def python(self, *words: str) -> Result:
         """Run a module of the checkout, as the user."""

@@ -11,7 +11,6 @@ from tests.commands import wait_for
 from tests.conftest import Cluster
 from tests.pages import run_page
 from tests.test_cluster import HOSTS, all_units_run, grows, windows
-from tools import cluster as clusters
 from tools.drills import guards
 from tools.guides import FOLDER, names
 
@@ -36,12 +35,10 @@ def state(cluster: Cluster) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def as_before(cluster: Cluster) -> Iterator[None]:
     """After the last guide, the cluster is as it was: files, topics, settings, units, and a stream that goes on."""
-    sources = [str(cluster.lab.inventory), str(cluster.checkout / ".lab" / cluster.lab.name / "inventory.yml")]
-    hosts = clusters.from_inventory(sources)
-    before, facts = state(cluster), guards.facts(hosts)
+    before, facts = state(cluster), guards.facts(cluster.hosts)
     yield
     assert state(cluster) == before
-    assert guards.differences(facts, facts, guards.facts(hosts), ("stream application",)) == []
+    assert guards.differences(facts, facts, guards.facts(cluster.hosts), ("stream application",)) == []
     wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in HOSTS))
     seen = wait_for("the dashboard has live windows", lambda: windows(cluster))
     wait_for("live windows grow", lambda: grows(cluster, seen))

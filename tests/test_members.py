@@ -13,7 +13,6 @@ import yaml
 
 from tests.commands import Result, wait_for
 from tests.conftest import Cluster
-from tools import cluster as clusters
 from tools.faults import plan
 from tools.faults.pipeline import Pipeline
 from tools.faults.verdict import finish
@@ -51,8 +50,7 @@ def grown(hosts: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def sales(cluster: Cluster) -> Iterator[Pipeline]:
     """Sales that run through a pipeline of the test's own; at the end all is as the oracle says."""
-    sources = [str(cluster.lab.inventory), str(cluster.checkout / ".lab" / cluster.lab.name / "inventory.yml")]
-    pipeline = Pipeline(clusters.from_inventory(sources), f"members_{secrets.token_hex(3)}", 1)
+    pipeline = Pipeline(cluster.hosts, f"members_{secrets.token_hex(3)}", 1)
     with pipeline.running(int(plan.RATE * 60 * MINUTES), batch_files=1):
         yield pipeline
         assert finish(pipeline) == []

@@ -22,6 +22,8 @@ from tools import ROOT
 from tools.terminal import Problem
 
 UNREACHABLE = 255  # ssh's own exit code
+BOOT = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
+"""A shell command that prints something else once a host has begun anew; a lab's hosts share the machine's boot id."""
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ order, and the first one that does not hold is told: later ones need it.
 from __future__ import annotations
 
 import argparse
-import difflib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import yaml
 from tools import ROOT
 from tools import cluster as clusters
 from tools.cluster import Cluster, UnreachableError
-from tools.terminal import Problem, console, run
+from tools.terminal import Problem, nearest, run, say_verdict
 
 FOLDER = ROOT / "docs" / "labs"
 NOT_SO = 1  # exit code of a script whose answer is no
@@ -81,16 +80,8 @@ def verify(name: str) -> bool:
         Problem: There is no such guide, or the cluster cannot tell.
     """
     if name not in names():
-        near = difflib.get_close_matches(name, names(), 1) or names()
-        raise Problem(f"There is no lab {name!r}. Did you mean {' or '.join(near)}?")
-    what = missing(clusters.from_inventory(), checks(FOLDER / f"{name}.yml"))
-    if what:
-        console.print("NO", style="bold red")
-        for line in what.splitlines():
-            console.print(f"  {line}", markup=False)
-    else:
-        console.print("OK", style="bold green")
-    return not what
+        raise Problem(f"There is no lab {name!r}. {nearest(name, names())}")
+    return say_verdict(missing(clusters.from_inventory(), checks(FOLDER / f"{name}.yml")).splitlines())
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -42,6 +42,24 @@ def nearest(name: str, known: Collection[str], otherwise: str = "") -> str:
     """
     near = get_close_matches(name, known, 1)
     return f"Did you mean {near[0]}?" if near else otherwise or f"Take one of: {', '.join(known)}."
+
+
+def say_verdict(wrong: Sequence[str]) -> bool:
+    """Say OK, or NO and what is still wrong.
+
+    Args:
+        wrong: A line for each thing.
+
+    Returns:
+        Whether it is OK.
+    """
+    if not wrong:
+        console.print("OK", style="bold green")
+        return True
+    console.print("NO", style="bold red")
+    for line in wrong:
+        console.print(f"  {line}", markup=False)
+    return False
 
 
 def fetch(url: str, timeout: float = 20) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tools.cluster import Cluster, UnreachableError
+from tools.cluster import BOOT, Cluster, UnreachableError
 from tools.drills import folders, grading, guards, questions, records, scenario
 from tools.drills.folders import Drill, Evidence
 from tools.drills.grading import Marks
@@ -18,7 +18,7 @@ from tools.drills.records import Running
 from tools.drills.scenario import Scenario
 from tools.health import lock
 from tools.health.check import CHECKS
-from tools.terminal import Problem, console, nearest, step
+from tools.terminal import Problem, console, nearest, say_verdict, step
 
 SYMPTOM_SECONDS = 240
 HEALTHY_SECONDS = 240
@@ -173,14 +173,13 @@ def reboot(cluster: Cluster, name: str) -> None:
         Problem: It does not come back.
     """
     host = cluster.hosts[name]
-    boot = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
-    before = host.run(boot).out
+    before = host.run(BOOT).out
     with suppress(UnreachableError):  # it may end the connection first
         host.run("sudo systemctl reboot")
 
     def back() -> bool:
         try:
-            done = host.run(boot, timeout=20)
+            done = host.run(BOOT, timeout=20)
         except UnreachableError:
             return False
         return done.code == 0 and done.out != before
@@ -198,11 +197,8 @@ def verify(cluster: Cluster) -> bool:
     if not verdict.ok:
         runs.verified += 1
         records.save(cluster, runs)
-        console.print("NO", style="bold red")
-        for sentence in (*verdict.wrong, *verdict.changed):
-            console.print(f"  {sentence}", markup=False)
+    if not say_verdict((*verdict.wrong, *verdict.changed)):
         return False
-    console.print("OK", style="bold green")
     _end(cluster, chosen, runs)
     return True
 

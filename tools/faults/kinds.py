@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from tools import daemons
-from tools.cluster import Host
+from tools.cluster import BOOT, Host
 from tools.faults.pipeline import Pipeline, as_root, mend, on
 from tools.faults.plan import Fault
 
@@ -144,10 +144,9 @@ def lab_reset(pipeline: Pipeline, _fault: Fault) -> Iterator[str]:
 
 
 def _reset(pipeline: Pipeline, host: Host) -> None:
-    boot = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
-    before = on(host, boot)
+    before = on(host, BOOT)
     on(host, "sudo systemd-run --quiet --on-active=1 systemctl reboot --force --force")
-    pipeline.wait(f"{host.name} begins anew", lambda: on(host, boot) != before)
+    pipeline.wait(f"{host.name} begins anew", lambda: on(host, BOOT) != before)
 
 
 @contextmanager

@@ -1,15 +1,19 @@
-"""The wait for executors: a job that gets none says who holds what, and ends in minutes."""
+"""Executors: a job that gets none says who holds what and ends in minutes; one that the master lost begins anew."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
+import threading
 import time
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from retail_jobs.errors import TemporaryError
@@ -20,29 +24,63 @@ log = logging.getLogger(__name__)
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxies the environment names
 PATIENCE_SECONDS = 15
 """An executor comes within seconds where there is room for it."""
+WATCH_SECONDS = 5
+LOST = (
+    "The Spark master no longer knows this application, and its executors are gone, so it begins anew. "
+    "`journalctl -u spark-master` on its host says since when"
+)
 
 
 def wait_for_executors(spark: SparkSession, settings: Settings) -> None:
-    """Return as soon as the application has an executor.
+    """Return as soon as the application has an executor, and from then on watch that the master knows it.
 
-    It is asked for once only: the master serves applications in the order in which they came, so an executor that is
+    An executor is waited for once only: the master serves applications in the order in which they came, so one that is
     lost later comes back before a newcomer gets its place.
 
     Raises:
-        TemporaryError: there was none within `executors_wait_seconds`.
+        TemporaryError: there was none within `executors_wait_seconds`, or the master does not know the application.
     """
-    context = spark.sparkContext
-    if not (context.master or "").startswith("spark://"):
+    if not (spark.sparkContext.master or "").startswith("spark://"):
         return
+    context = spark.sparkContext._jsc.sc()
     began, told = time.monotonic(), False
-    while context._jsc.sc().getExecutorMemoryStatus().size() < 2:  # the driver counts, too
+    while not _has_executors(context):
         waited = time.monotonic() - began
         if waited >= settings.executors_wait_seconds:
             raise TemporaryError(f"no executor within {waited:.0f} s: {ask_master(settings.spark_uis)}")
+        if _is_lost(context, settings.spark_uis):
+            raise TemporaryError(LOST)
         if waited >= PATIENCE_SECONDS and not told:
             log.warning("no executor after %.0f s, waiting: %s", waited, ask_master(settings.spark_uis))
             told = True
         time.sleep(1)
+    threading.Thread(target=_watch, args=(context, settings.spark_uis), daemon=True).start()
+
+
+def _watch(context: Any, uis: str) -> None:  # noqa: ANN401 - an object of the JVM
+    """Cancel the jobs of an application that is lost; `explain` knows the error that this becomes."""
+    try:
+        while not context.isStopped():
+            if _is_lost(context, uis):
+                context.cancelAllJobs()
+            time.sleep(WATCH_SECONDS)
+    except (Py4JError, OSError):
+        return  # the JVM has ended, and with it the application
+
+
+def _is_lost(context: Any, uis: str) -> bool:  # noqa: ANN401 - an object of the JVM
+    """Whether an application without executors is one that the master does not know.
+
+    A master that begins anew has the workers end what it did not start, and an application introduces itself only
+    once: Spark would wait for executors for ever.
+    """
+    if _has_executors(context) or not (master := _leading_master(uis)):
+        return False
+    return context.applicationId() not in {app["id"] for app in master["activeapps"]}
+
+
+def _has_executors(context: Any) -> bool:  # noqa: ANN401 - an object of the JVM
+    return bool(context.getExecutorMemoryStatus().size() > 1)  # the driver counts, too
 
 
 def ask_master(uis: str) -> str:
@@ -51,16 +89,18 @@ def ask_master(uis: str) -> str:
     Args:
         uis: addresses of the masters' UIs, with commas between them; one of the masters leads.
     """
-    for ui in uis.split(","):
-        try:
-            with DIRECT.open(f"{ui}/json/", timeout=5) as answer:
-                master = json.load(answer)
-        except (OSError, ValueError) as error:
-            log.warning("the Spark master at %s does not say who holds what: %s", ui, error)
-        else:
+    master = _leading_master(uis)
+    return describe(master) if master else "see on the Spark master's page which applications hold cores and memory"
+
+
+def _leading_master(uis: str) -> Mapping[str, Any] | None:
+    """What the UI of the leading master answers at /json/; None when none of them says that it leads."""
+    for ui in filter(None, uis.split(",")):
+        with suppress(OSError, ValueError, http.client.HTTPException), DIRECT.open(f"{ui}/json/", timeout=5) as answer:
+            master: Mapping[str, Any] = json.load(answer)
             if master["status"] == "ALIVE":
-                return describe(master)
-    return "see on the Spark master's page which applications hold cores and memory"
+                return master
+    return None
 
 
 def describe(master: Mapping[str, Any]) -> str:

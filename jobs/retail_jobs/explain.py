@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pyspark.errors import PySparkException
 
 from retail_jobs.errors import JobError
+from retail_jobs.executors import LOST
 
 LONGEST_MESSAGE = 300
 MOST_CAUSES = 20
@@ -154,6 +155,12 @@ RULES = (
         heals=True,
         # The second is what is left of the first when the session was still being made.
         says="All masters are unresponsive|getServletHandlers on a running MetricsSystem",
+    ),
+    Rule(
+        LOST,
+        heals=True,
+        # Nobody else cancels all jobs of an application.
+        says="as part of cancellation of all jobs",
     ),
     Rule(
         "A disk of {host} is full. `df -h` there says which one; free some space",

@@ -241,6 +241,7 @@ KINDS = {
     "executor killed": Kind("spark_worker", executor_killed),
     "broker killed": Kind("kafka_broker", _killed("kafka")),
     "DataNode killed": Kind("datanode", _killed("hdfs-datanode")),
+    "Spark master killed": Kind("spark_master", _killed("spark-master")),
     "DataNode's disk full": Kind("datanode", _disk_full("hdfs-datanode", "/var/lib/hdfs/data")),
     "broker's disk full": Kind("kafka_broker", _disk_full("kafka", "/var/lib/kafka")),
     "NameNode's disk full": Kind("namenode", _disk_full("hdfs-namenode", "/var/lib/hdfs/name")),

@@ -149,7 +149,11 @@ class Pipeline:
                 as_root(self.edge, UNIT.format(name=self.name, job=job, unit=unit, settings=text))
             on(self.edge, f"sudo systemctl start {self.streaming} {self.producer}")
             self.wait("the first live window", lambda: self.ask("ends", self.servers, self.revenue)[self.revenue])
-            yield
+            try:
+                yield
+            except Problem:
+                self._show_units()  # nothing of them is left afterwards
+                raise
 
     def _settings(self) -> dict[str, dict[str, object]]:
         """What the units are told that is not as in the cluster's own."""
@@ -188,6 +192,14 @@ class Pipeline:
         undo.callback(self._clean, "the cluster's own jobs", go_on)
         on(self.edge, f"sudo systemctl stop {' '.join(PAUSED)}")
         self.wait("the end of the cluster's own batch", lambda: not self.is_active("retail-batch.service"))
+
+    def _show_units(self) -> None:
+        """Print how the units of the test are, and their last words, as far as the edge host tells."""
+        try:
+            shown = on(self.edge, f"sudo systemctl status --no-pager --lines 15 '{self.name}-*.service' || true")
+        except Problem as error:
+            shown = str(error)
+        console.print(f"\n{shown}", markup=False)
 
     def _clean(self, what: str, action: Callable[[], object]) -> None:
         """Clean up, as soon as the cluster lets us; what fails is said and does not keep the rest from it."""

@@ -18,9 +18,7 @@ def master(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reason]:
     if not spark.applications:
         text = f"no application can start until {host}'s Spark master is back: it is the only one."
     else:
-        text = (
-            f"{_named(spark.applications)} on the only Spark master: no more executors, and it may have to begin anew."
-        )
+        text = f"{_named(spark.applications)} on the only Spark master: executors end with it, and jobs begin anew."
     yield Reason(Verdict.BUT, "applications", "Spark", text, number=len(spark.applications), bound=0)
 
 

@@ -53,9 +53,8 @@ def test_a_drill_is_told_diagnosed_mended_and_graded(cluster: Cluster, drill: st
     cluster.ssh("edge1", f"sudo rm -r {DROP_IN} && sudo systemctl daemon-reload")
     cluster.ssh("edge1", "sudo systemctl restart retail-batch.timer")
     verdict = cluster.make("verify").output
-    assert (
-        "OK" in verdict.splitlines() and "Grade 90 of 100" in verdict  # a NO, and evidence that stood nowhere
-    )  # two verdicts, and evidence that stood nowhere
+    # A NO, and evidence that stood nowhere, cost five points each.
+    assert "OK" in verdict.splitlines() and "Grade 90 of 100" in verdict
     result = next((cluster.checkout / ".cache" / "drills" / "results").glob("*-batch-asleep.json"))
     assert json.loads(result.read_text())["solved"]
     assert "batch-asleep" in cluster.make("report").output

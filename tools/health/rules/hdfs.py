@@ -281,7 +281,8 @@ def _before(before: Snapshot | None) -> Hdfs:
 
 
 def _blocks(placements: list[Placement]) -> str:
-    return f"{count(sum(placement.blocks for placement in placements), 'block')} (as of {placements[0].example})"
+    blocks = sum(placement.blocks for placement in placements)
+    return f"{count(blocks, 'block')} ({'of' if blocks == 1 else 'for example of'} {placements[0].example})"
 
 
 def _have(placements: list[Placement]) -> str:

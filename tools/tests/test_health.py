@@ -324,7 +324,7 @@ def test_never_yes_when_a_partition_that_takes_records_would_stop_to(
 def test_no_while_the_other_datanode_is_down_and_wait_while_it_starts() -> None:
     down = can_stop(with_unit(WHOLE, "worker2", "hdfs-datanode", DOWN), "worker1", units={"hdfs-datanode"})
     assert down.verdict is Verdict.NO
-    assert "leaves 30 blocks (for example of /data/input/january.csv) with no copy on a DataNode that answers" in texts(down)
+    assert "leaves 30 blocks (for example of /data/input/january.csv) with no copy on a DataNode" in texts(down)
     assert "worker2's DataNode does not run" in texts(down)
     assert can_stop(with_unit(WHOLE, "worker2", "hdfs-datanode", STARTING), "worker1").verdict is Verdict.WAIT
 

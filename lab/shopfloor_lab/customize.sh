@@ -9,7 +9,7 @@ rm -f "$tree"/etc/ssh/ssh_host_*
 rm -f "$tree/etc/resolv.conf" "$tree/etc/hostname" "$tree/var/lib/dbus/machine-id"
 ln -s /etc/machine-id "$tree/var/lib/dbus/machine-id"
 
-chroot "$tree" useradd --create-home --shell /bin/bash --uid 1000 ops
+chroot "$tree" useradd --create-home --shell /bin/bash --uid 1000 --groups systemd-journal ops
 install -d -m 0700 -o 1000 -g 1000 "$tree/home/ops/.ssh"
 echo 'ops ALL=(ALL:ALL) NOPASSWD: ALL' > "$tree/etc/sudoers.d/ops"
 chmod 0440 "$tree/etc/sudoers.d/ops"

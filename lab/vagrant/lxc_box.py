@@ -58,7 +58,7 @@ cp -a "$2/files/." "$2/rootfs/"
 chroot "$2/rootfs" sh -eu <<'INSIDE'
 userdel --remove ops
 rm /etc/sudoers.d/ops
-useradd --create-home --shell /bin/bash --uid 1000 vagrant
+useradd --create-home --shell /bin/bash --uid 1000 --groups systemd-journal vagrant
 install -d -m 0700 -o vagrant -g vagrant /home/vagrant/.ssh
 install -m 0600 -o vagrant -g vagrant /key /home/vagrant/.ssh/authorized_keys
 rm /key

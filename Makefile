@@ -31,7 +31,7 @@ supported = { code=$$?; [[ $$code != [24] ]] || python -m tools.health.support; 
 ##@ Everything
 
 .PHONY: lab
-lab: setup preflight hosts artefacts ## from nothing to the running pipeline; goes on where it stopped
+lab: $(if $(BUNDLE),unbundle) setup preflight hosts artefacts ## from nothing to the running pipeline; goes on where it stopped [BUNDLE=file]
 	@$(MAKE) site
 	@python -m tools.health.status --urls
 
@@ -240,6 +240,12 @@ check-inventory check-hosts webapp:
 .PHONY: artefacts
 artefacts: setup ## fetch, pack and verify what the hosts receive
 	$(call step,Artefacts,python -m tools.artefacts all --inventory $(INVENTORY))
+
+.PHONY: bundle unbundle
+bundle: artefacts ## all that `make lab` fetches, in one file: shopfloor.bundle or BUNDLE=file, for machines without a network
+	$(call step,Bundle,python -m tools.artefacts.bundle write "$(or $(BUNDLE),shopfloor.bundle)")
+unbundle:
+	$(call step,Bundle,tools/bootstrap.sh control "$(BUNDLE)")
 
 .PHONY: lock
 lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer Python versions

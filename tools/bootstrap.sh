@@ -1,11 +1,12 @@
 #!/bin/bash
 # Installs what a verb needs: Debian packages, and hashed Python requirements into .venv. At once when nothing is missing.
-# Usage: tools/bootstrap.sh control|local|test|bench
+# Usage: tools/bootstrap.sh control|local|test|bench [BUNDLE], which `make bundle` wrote: then without a network
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 set=${1:?control, local, test or bench}
+bundle=${2:-}
 # What shows that it is there, and the package that brings it. Only `local` may not ask for root.
 local_packages="java=default-jre-headless mvn=maven /usr/lib/python3*/ensurepip=python3-venv"
 control_packages="$local_packages mmdebstrap=mmdebstrap systemd-nspawn=systemd-container nft=nftables ip=iproute2
@@ -46,6 +47,7 @@ for row in $packages; do
 done
 if ((${#missing[@]})); then
   install="apt-get install --yes --no-install-recommends ${missing[*]}"
+  if [[ $bundle ]]; then stop "Packages are missing, and a bundle holds none. With a network, run: sudo $install"; fi
   if [[ $set == local ]]; then stop "Packages are missing. Install them with: sudo $install"; fi
   as_root=()
   if ((EUID)); then
@@ -63,6 +65,12 @@ if ((${#missing[@]})); then
   echo "  Debian packages: after $SECONDS s"
 fi
 
+from=()
+if [[ $bundle ]]; then
+  /usr/bin/python3 -B -m tools.artefacts.bundle read "$bundle"
+  from=(--no-index --find-links .cache/wheels)
+fi
+
 lock=requirements/$requirements.txt
 wanted=$(cat "$lock" requirements/build.txt | sha256sum)
 stamp=.venv/.installed-$requirements
@@ -77,10 +85,10 @@ echo "  Python tools ($lock) ..."
 if ! { .venv/bin/python -c '' && [[ -x .venv/bin/uv ]]; } 2>/dev/null; then
   rm -rf .venv
   /usr/bin/python3 -m venv .venv
-  .venv/bin/pip install --quiet --require-hashes --no-deps -r <(sed -n '/^uv==/,/^    # via/p' "$lock")
+  .venv/bin/pip install --quiet "${from[@]}" --require-hashes --no-deps -r <(sed -n '/^uv==/,/^    # via/p' "$lock")
 fi
 # Added to what other verbs installed: all sets are of the same versions.
-.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --no-deps \
+.venv/bin/uv pip install --quiet "${from[@]}" --python .venv/bin/python --require-hashes --no-deps \
   --build-constraints requirements/build.txt -r "$lock"
 echo "$wanted" >"$stamp"
 echo "  Python tools: after $SECONDS s"

@@ -60,9 +60,13 @@ def test_without_a_terminal_and_without_yes_nothing_is_touched(monkeypatch: pyte
 def test_what_was_interrupted_goes_on_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "NOTED", tmp_path)
     cluster = Cluster({}, {})
-    begun = plan.since(cluster, "make restart")
+    assert plan.begun_at(cluster, "make restart") is None
+    plan.begin(cluster, "make restart")
+    begun = plan.begun_at(cluster, "make restart")
+    assert begun
     plan.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 60}))
-    assert plan.since(cluster, "make restart") == begun - 60
-    assert plan.since(cluster, "make restart SERVICE=kafka") >= begun
+    plan.begin(cluster, "make restart")
+    assert plan.begun_at(cluster, "make restart") == begun - 60
+    assert plan.begun_at(cluster, "make restart SERVICE=kafka") is None
     plan.begun(cluster).write_text(json.dumps({"verb": "make restart", "since": begun - 4000}))
-    assert plan.since(cluster, "make restart") >= begun
+    assert plan.begun_at(cluster, "make restart") is None

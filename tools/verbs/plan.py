@@ -96,20 +96,22 @@ def confirm(yes: bool) -> None:
         raise Problem("Nothing was touched.")
 
 
-def since(cluster: Cluster, verb: str) -> int:
-    """Seconds since 1970 when this verb was begun: now, or within the last hour when it was interrupted."""
-    path = begun(cluster)
+def begin(cluster: Cluster, verb: str) -> None:
+    """Note that a verb begins, unless it goes on with what was begun."""
+    if begun_at(cluster, verb) is None:
+        path = begun(cluster)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"verb": verb, "since": int(time.time())}), encoding="utf-8")
+
+
+def begun_at(cluster: Cluster, verb: str) -> int | None:
+    """Seconds since 1970 when this verb was begun and not ended within the last hour; None when it was not."""
     try:
-        former = json.loads(path.read_text(encoding="utf-8"))
+        former = json.loads(begun(cluster).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        former = {}
-    if former.get("verb") == verb and time.time() - former["since"] < RESUMED_SECONDS:
-        console.print(f"  goes on with what was begun at {time.strftime('%X', time.localtime(former['since']))}")
-        return int(former["since"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    now = int(time.time())
-    path.write_text(json.dumps({"verb": verb, "since": now}), encoding="utf-8")
-    return now
+        return None
+    recent = former.get("verb") == verb and time.time() - former["since"] < RESUMED_SECONDS
+    return int(former["since"]) if recent else None
 
 
 def begun(cluster: Cluster) -> Path:

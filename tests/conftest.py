@@ -89,7 +89,8 @@ class Cluster:
             check: Whether it has to succeed.
         """
         inside = ("unshare", "--mount", "bash", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts))
-        variables = {"INVENTORY": str(self.lab.inventory.relative_to(self.checkout))}
+        inventory = str(self.lab.inventory.relative_to(self.checkout))
+        variables = {"INVENTORY": inventory, "ANSIBLE_INVENTORY": f"{inventory},.lab/{self.lab.name}/inventory.yml"}
         variables["PATH"] = f"{self.checkout}/.venv/bin:{self.user.environment['PATH']}"
         variables["PYTHONPATH"] = str(packages)
         words = ("bash", "-c", command)

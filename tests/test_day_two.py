@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,3 +140,19 @@ def test_a_host_that_leaves_a_group_runs_its_daemon_no_more(cluster: Cluster) ->
         path.write_text(before)
         cluster.make("spark")
     wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))
+
+
+def test_what_happened_is_told_in_order_and_packed_for_whoever_helps(cluster: Cluster) -> None:
+    cluster.ssh("worker2", "sudo systemctl restart spark-worker")
+    lines = cluster.make("timeline", "FROM=-30m", "JSON=1").output.splitlines()
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+    texts = [event["text"] for event in events if event["host"] == "worker2"]
+    assert [text for text in texts if text.startswith("spark-worker ")][-2:] == [
+        "spark-worker stopped",
+        "spark-worker started",
+    ]
+    found = re.search(r"\.cache/support/\S+\.tar\.gz", cluster.make("bundle-support").output)
+    assert found
+    with tarfile.open(cluster.checkout / found[0]) as archive:
+        assert {name.split("/")[1] for name in archive.getnames()} > set(UNITS)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import Cluster
+from tools.drills import folders, game, prove, records
 
 DROP_IN = "/etc/systemd/system/retail-batch.timer.d"
+SEED = 3
+"""Of the four drills that are proven here; `make prove-drills` proves all."""
+SOME = random.Random(SEED).sample(sorted(folders.drills()), 4)
 
 
 @pytest.fixture
@@ -68,3 +73,21 @@ def test_a_drill_begins_on_a_healthy_cluster_only(cluster: Cluster) -> None:
         assert "haproxy on edge1 is inactive" in said(cluster, "drill", "ID=page-hangs")
     finally:
         cluster.ssh("edge1", "sudo systemctl start haproxy")
+
+
+@pytest.fixture
+def nothing_broken(cluster: Cluster) -> Iterator[None]:
+    """Whatever becomes of the proof of a drill, its fault does not stay."""
+    yield
+    if records.running(cluster.hosts):
+        game.reset(cluster.hosts)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_drill_is_seen_and_found_and_only_its_solution_mends_it(
+    cluster: Cluster, name: str, nothing_broken: None
+) -> None:
+    drill = game.named(name)
+    proof = prove.prove(cluster.hosts, drill, prove.short(drill, SEED), first_seed=SEED)
+    assert proof.no.keys() >= {prove.NOTHING} or drill.causes == [folders.NO_FAULT]
+    assert len(proof.ok) == 1

@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from playwright.sync_api import expect
 from tests.browser import browser
 from tests.commands import wait_for
 from tests.conftest import Cluster
+from tests.labs import ROOT
+from tests.pages import run_page
 from tests.test_cluster import fetch_json, published_csv
 from tools.data.oracle import compare, daily_revenue
 
@@ -207,6 +210,12 @@ def test_input_that_hdfs_does_not_take_is_told_and_brought_later(cluster: Cluste
     assert "Traceback" not in refused.output
     cluster.make("batch")
     assert len(published_csv(cluster).read_text().splitlines()) == before + 1
+
+
+def test_every_command_of_the_runbooks_that_looks_at_something_is_as_it_stands_there(
+    cluster: Cluster, packages: Path, own_hosts: Path
+) -> None:
+    run_page(cluster, ROOT / "docs" / "operations.md", own_hosts, packages)
 
 
 def test_after_all_of_it_the_result_is_exact(cluster: Cluster) -> None:

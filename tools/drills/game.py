@@ -90,7 +90,7 @@ def refuse_unless_healthy(cluster: Cluster, *, thorough: bool) -> None:
     Raises:
         Problem: It does not become so.
     """
-    if found := _until_none(lambda: questions.wrong(cluster), HEALTHY_SECONDS if not thorough else 60):
+    if found := _until_none(lambda: questions.wrong(cluster), HEALTHY_SECONDS if not thorough else 30):
         raise Problem(f"A drill begins on a healthy cluster, and this one is not: {' '.join(found)} See `make status`.")
     if thorough:
         for name in THOROUGH:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -75,7 +76,7 @@ def command(cluster: Cluster, ids: Sequence[str], *, again: bool) -> None:
             if drill.id in known and known[drill.id].digest == digest(drill):
                 continue
             try:
-                proof = prove(cluster, drill)
+                proof = prove(cluster, drill, whole(drill))
             except Problem as problem:
                 failed.append(drill.id)
                 console.print(f"NOT PROVEN  {drill.id}: {problem}", style="bold red", markup=False)
@@ -89,8 +90,26 @@ def command(cluster: Cluster, ids: Sequence[str], *, again: bool) -> None:
         raise Problem(f"Not proven: {', '.join(failed)}.")
 
 
-def prove(cluster: Cluster, drill: Drill) -> Proof:
+def whole(drill: Drill) -> list[tuple[str, ...]]:
+    """What is tried on each fault: nothing and every wrong repair, then the solution, twice."""
+    first, *others = drill.wrong
+    # Where nothing was done, the first wrong repair needs no other fault.
+    return [(NOTHING, first), *((other,) for other in others), (MENDED,), (MENDED,)]
+
+
+def short(drill: Drill, seed: int) -> list[tuple[str, ...]]:
+    """The same with one of the wrong repairs, and the solution once."""
+    return [(NOTHING, random.Random(seed).choice(list(drill.wrong))), (MENDED,)]
+
+
+def prove(cluster: Cluster, drill: Drill, faults: Sequence[Sequence[str]], first_seed: int = 1) -> Proof:
     """Show that a drill is what it says.
+
+    Args:
+        cluster: The hosts.
+        drill: What is proven.
+        faults: Of each fault, what is tried on it in this order.
+        first_seed: That of the first fault; the others have those after it.
 
     Raises:
         Problem: It is not.
@@ -99,9 +118,7 @@ def prove(cluster: Cluster, drill: Drill) -> Proof:
     symptoms, no, ok = [], {}, []
     game.refuse_unless_healthy(cluster, thorough=False)
     before = guards.facts(cluster)
-    first, *others = drill.wrong
-    # Where nothing was done, the first wrong repair needs no other fault.
-    for seed, attempts in enumerate([(NOTHING, first), *zip(others, strict=True), (MENDED,), (MENDED,)], 1):
+    for seed, attempts in enumerate(faults, first_seed):
         chosen = scenario.choose(drill, seed, cluster)
         injected, started = time.time(), time.monotonic()
         console.print(f"{time.strftime('%X')} {drill.id}, seed {seed}: {_words(chosen)}", markup=False)

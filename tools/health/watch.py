@@ -12,7 +12,7 @@ from tools.health.snapshot import Snapshot, gather
 from tools.health.verdicts import Purpose, Verdict
 
 TREND_SECONDS = 5
-POLL_SECONDS = 2
+POLL_SECONDS = 1
 
 
 def may_stop_now(

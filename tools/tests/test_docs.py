@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from tools import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CODE = re.compile(r"```\w*\n(.*?)```|`([^`]+)`", re.DOTALL)
+CODE = re.compile(r"```\w*(?: \w+)?\n(.*?)```|`([^`]+)`", re.DOTALL)
 MAKE = re.compile(r"\bmake((?: [a-z][a-z0-9-]*)+)((?: [A-Z]+=\S*)*)")
 MODULE = re.compile(r"python[\d.]* -m (tools[\w.]*|bench[\w.]*|lab)\b")
 OF_ALL_VERBS = {"PROFILE", "INVENTORY"}
@@ -52,3 +53,21 @@ def test_every_module_that_a_page_names_is_there(page: Path) -> None:
     for code in commands(page):
         for module in MODULE.findall(code):
             assert importlib.util.find_spec(module), code
+
+
+def test_every_verb_of_the_runbooks_is_typed_by_a_test_of_the_whole_cluster() -> None:
+    typed = {
+        node.value
+        for path in (ROOT / "tests").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    # Some are typed as lines of a shell.
+    lines = {verb for text in typed for verbs, _ in MAKE.findall(text) for verb in verbs.split()}
+    told = {
+        verb
+        for code in commands(ROOT / "docs" / "operations.md")
+        for verbs, _ in MAKE.findall(code)
+        for verb in verbs.split()
+    }
+    assert told - typed - lines == set()

@@ -24,6 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-lab", action="store_true", help="leave the lab of the cluster tests up, to look at it")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the lab that the tests share: the rest runs beside it in `make test`."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "cluster" in item.fixturenames:
+            item.add_marker("shared_lab")
+
+
 @pytest.fixture
 def nobody() -> Iterator[Nobody]:
     """A user without rights, with a home."""

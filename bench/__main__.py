@@ -1,7 +1,7 @@
 """All benchmarks, one after the other, and all their ratios in one table: `make bench`.
 
-`freshness`, `idle`, `endurance` and `recovery` need the lab to run; `deploy` and `mirror` make labs of their own and
-need root.
+`freshness`, `idle`, `endurance` and `recovery` need the lab to run; `verbs`, `deploy` and `mirror` make labs of their
+own and need root.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tools.terminal import console
 ROOT = Path(__file__).resolve().parent.parent
 ALL = (
     "batch", "small", "streaming", "stream_memory", "producer", "dashboard", "freshness", "idle", "endurance",
-    "recovery", "deploy", "mirror",
+    "recovery", "verbs", "deploy", "mirror",
 )  # fmt: skip
 
 

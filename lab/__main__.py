@@ -26,6 +26,7 @@ from rich.table import Table
 from tools import ROOT
 from tools import cluster as clusters
 from tools.cluster import Cluster
+from tools.drills import game
 from tools.health import lock
 from tools.health.status import age, mebibytes
 from tools.health.watch import whole
@@ -148,6 +149,8 @@ def of_snapshot(verb: str, folder: Path, name: str) -> None:
         as_root(verb, place(folder) | {"snapshot": name, "lacked": lacked})
         if verb == "rewind":
             begun(cluster).unlink(missing_ok=True)  # what was begun since has never been
+            if drill := game.give_up(cluster):
+                console.print(f"  the drill {drill} is over", markup=False)
         if runs or verb == "rewind":
             wait_until_whole(cluster, lacked)
         console.print(f"  after {time.monotonic() - started:.0f} s", markup=False)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,16 @@ def derive(
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
     (inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(settings))
     return TestLab(name, inventory, data, {ui: row["port"] for ui, row in settings["lab_publish"].items()})
+
+
+def with_worker(hosts: dict[str, Any], name: str) -> dict[str, Any]:
+    """Hosts of the profile `lab`, as hosts.yml has them, with one more that is what the workers are."""
+    more: dict[str, Any] = deepcopy(hosts["all"])
+    address = more["hosts"]["edge1"]["ansible_host"].rpartition(".")[0] + ".15"
+    more["hosts"][name] = {"ansible_host": address, "node_id": 4, "memory_mib": 1792, "cpus": 2}
+    for group in ("datanode", "kafka_broker", "spark_worker"):
+        more["children"][group]["hosts"][name] = {}
+    return {"all": more}
 
 
 def copy(checkout: Path) -> Path:

@@ -13,13 +13,13 @@ import yaml
 
 from tests.commands import Result, wait_for
 from tests.conftest import Cluster
+from tests.labs import with_worker
 from tools.faults import plan
 from tools.faults.pipeline import Pipeline
 from tools.faults.verdict import finish
 
 pytestmark = pytest.mark.long
 MEMBER = "worker3"
-GROUPS = ("datanode", "kafka_broker", "spark_worker")
 MINUTES = 20
 
 
@@ -39,12 +39,7 @@ def hosts(cluster: Cluster) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def grown(hosts: dict[str, Any]) -> dict[str, Any]:
     """The same with one host more."""
-    more: dict[str, Any] = yaml.safe_load(yaml.safe_dump(hosts))["all"]
-    address = more["hosts"]["edge1"]["ansible_host"].rpartition(".")[0] + ".15"
-    more["hosts"][MEMBER] = {"ansible_host": address, "node_id": 4, "memory_mib": 1792, "cpus": 2}
-    for group in GROUPS:
-        more["children"][group]["hosts"][MEMBER] = {}
-    return {"all": more}
+    return with_worker(hosts, MEMBER)
 
 
 @pytest.fixture(scope="module")

@@ -315,17 +315,26 @@ def reset(cluster: Cluster) -> None:
     drill, runs = _under_way(cluster)
     chosen = scenario.choose(drill, runs.seed, cluster)
     with lock.held(cluster, "make reset"), step("Back to what it was"):
-        rewind(cluster, chosen, runs.before)
+        take_back(cluster, chosen, runs.before)
+    give_up(cluster)
+
+
+def give_up(cluster: Cluster) -> str:
+    """End the drill that runs, if one does, of which nothing is left on the hosts; its name."""
+    runs = records.running(cluster)
+    if runs is None:
+        return ""
     if runs.told:
-        _result(chosen, runs, solved=False)
+        _result(scenario.choose(named(runs.id), runs.seed, cluster), runs, solved=False)
     records.save(cluster, None)
+    return runs.id
 
 
-def rewind(cluster: Cluster, chosen: Scenario, before: guards.Facts) -> guards.Facts:
+def take_back(cluster: Cluster, chosen: Scenario, before: guards.Facts) -> guards.Facts:
     """Take back the fault and what repairs did, and wait until the service is well.
 
-    Every drill brings its own way back: `reset`, or `solution` where that is enough. Where hosts can be rewound as a
-    whole, that belongs here.
+    Every drill brings its own way back, which takes seconds and no snapshot: `reset`, or `solution` where that is
+    enough.
 
     Args:
         cluster: The hosts.
@@ -353,7 +362,10 @@ def unchanged(cluster: Cluster, drill: Drill, before: guards.Facts) -> guards.Fa
     now = guards.facts(cluster)
     allowed = ["stream application"]  # one that had died has another
     if changed := guards.differences(before, before, now, allowed):
-        raise Problem(f"Not as it was before {drill.id}: {' '.join(changed)} `make deploy` mends settings.")
+        raise Problem(
+            f"Not as it was before {drill.id}: {' '.join(changed)} `make deploy` mends settings, "
+            "`make rewind NAME=…` all of a lab that has a snapshot."
+        )
     return now
 
 

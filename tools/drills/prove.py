@@ -81,7 +81,7 @@ def command(cluster: Cluster, ids: Sequence[str], *, again: bool) -> None:
                 failed.append(drill.id)
                 console.print(f"NOT PROVEN  {drill.id}: {problem}", style="bold red", markup=False)
                 if (runs := records.running(cluster)) is not None:
-                    game.rewind(cluster, scenario.choose(drill, runs.seed, cluster), runs.before)
+                    game.take_back(cluster, scenario.choose(drill, runs.seed, cluster), runs.before)
                     records.save(cluster, None)
                 continue
             keep(proof)
@@ -142,7 +142,7 @@ def prove(cluster: Cluster, drill: Drill, faults: Sequence[Sequence[str]], first
         if verdict.ok:
             before = game.unchanged(cluster, drill, runs.before)
         else:
-            before = game.rewind(cluster, chosen, runs.before)
+            before = game.take_back(cluster, chosen, runs.before)
         records.save(cluster, None)
     seconds = round(time.monotonic() - began)
     return Proof(drill.id, digest(drill), max(symptoms), no, ok, seconds, time.strftime("%F %R", time.gmtime()))

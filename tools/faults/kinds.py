@@ -32,7 +32,7 @@ mount -t tmpfs -o size=$((used + {room}))M tmpfs {disk}
 rsync --archive --sparse {data}/ {disk}/
 mount --bind {disk} {data}
 systemctl start {unit}
-sleep 3  # one heartbeat: it is given something to write again
+sleep 3  # some heartbeats: it is given something to write again
 cat /dev/zero >{disk}/filler 2>/dev/null || true  # until there is no room
 """
 FREE_DISK = """

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,15 @@ def test_a_drill_that_runs_is_kept_until_it_is_over(monkeypatch: pytest.MonkeyPa
     assert records.running(cluster("worker1")) is None
     records.save(LAB, None)
     assert records.running(LAB) is None
+
+
+def test_a_drill_whose_hosts_were_rewound_is_over_and_not_solved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    assert game.give_up(LAB) == ""
+    records.save(LAB, records.Running("batch-asleep", 3, {}, told=time.time()))
+    assert game.give_up(LAB) == "batch-asleep"
+    assert records.running(LAB) is None
+    [(result, _)] = records.results()
+    assert not result["solved"] and result["grade"] == 0

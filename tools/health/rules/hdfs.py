@@ -22,7 +22,7 @@ from tools.health.verdicts import (
     size,
 )
 
-SILENT_SECONDS = 10  # three heartbeats of three seconds, and one
+SILENT_SECONDS = 10  # ten heartbeats: less could be a busy host
 REPORTED = 0.999  # dfs.namenode.safemode.threshold-pct: with fewer blocks a NameNode does not leave safe mode
 
 

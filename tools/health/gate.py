@@ -117,7 +117,9 @@ def can_stop(
         if row and row.loss and purpose is Purpose.REMOVE and snapshot.hosts_in(group) == [host]:
             reasons.append(only(host, group, row.loss))
         elif row:
-            reasons += row.may_stop(snapshot, host, purpose)
+            # Of a host without a product, what is interrupted depends on the units alone.
+            seen = snapshot if row.system else _with_units(snapshot, host, units)
+            reasons += row.may_stop(seen, host, purpose)
         else:
             reasons.append(silence(group, group, Silent("there is no rule for it yet")))
     reasons.sort(key=lambda reason: -reason.verdict.gravity)
@@ -204,6 +206,15 @@ def systems_of(groups: Collection[str], unit: str) -> set[str]:
     """
     name = unit.removesuffix(".service")
     return {row.system for group, row in RULES.items() if group in groups and name in units_of(group)} - {""}
+
+
+def _with_units(snapshot: Snapshot, host: str, units: Collection[str] | None) -> Snapshot:
+    """A snapshot in which a host has no other units than these."""
+    found = snapshot.units[host]
+    if units is None or isinstance(found, Silent):
+        return snapshot
+    kept = {name: unit for name, unit in found.items() if name in units}
+    return replace(snapshot, units={**snapshot.units, host: kept})
 
 
 def _rows(snapshot: Snapshot, host: str, unit: str) -> list[Row]:

@@ -469,6 +469,8 @@ def test_the_edge_host_pauses_what_runs_there_by_name() -> None:
     answer = can_stop(WHOLE, "edge1")
     assert answer.verdict is Verdict.BUT
     assert "the stream pauses" in texts(answer) and "batch" not in texts(answer)
+    one = can_stop(WHOLE, "edge1", units={"retail-dashboard"})
+    assert "the dashboard is away" in texts(one) and "the stream" not in texts(one)
     with_batch = with_unit(WHOLE, "edge1", "retail-batch", STARTING)
     assert "the batch that runs breaks off" in texts(can_stop(with_batch, "edge1"))
     assert can_stop(WHOLE, "edge1", Purpose.REMOVE).verdict is Verdict.NO

@@ -1,4 +1,4 @@
-"""Rules of the edge host: producer, stream, batch and dashboard bear a pause."""
+"""Rules of the edge host: producer, stream, batch and pages bear a pause."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ PAUSES = {
     "retail-producer": "no sales are sent meanwhile",
     "retail-batch": "the batch that runs breaks off and runs again with its timer",
     "retail-dashboard": "the dashboard is away",
+    "nginx": "the pages are away",
+    "haproxy": "files of HDFS cannot be looked at in the browser",
 }
 
 

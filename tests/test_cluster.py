@@ -161,12 +161,16 @@ def test_the_dashboard_shows_it_all_in_a_browser(cluster: Cluster) -> None:
     assert printed.strip() == shown, "what one computes on the edge host is what the page shows"
 
 
-def test_another_lab_runs_beside_it(cluster: Cluster) -> None:
+def test_another_lab_runs_beside_it(cluster: Cluster, packages: Path, own_hosts: Path) -> None:
     beside = derive("mini", "beside", "192.168.62", 12000, checkout=cluster.checkout)
     other = Cluster(cluster.user, cluster.checkout, beside)
     other.make("hosts")
     try:
         assert other.ssh("mini1", "hostname").output.strip() == "mini1"
+        # What a deployment would do can be asked before there is anything.
+        looked = other.shell("ansible-playbook ansible/site.yml --check --diff", own_hosts, packages)
+        assert "/etc/hadoop/hdfs-site.xml" in looked.output
+        assert other.ssh("mini1", "ls /opt").output == ""
         before = windows(cluster)
         wait_for("live windows of the first lab grow", lambda: grows(cluster, before))
     finally:

@@ -51,6 +51,11 @@ def test_nothing_is_written_when_one_file_is_wrong(tmp_path: Path) -> None:
     assert not (tmp_path / "good").exists()
 
 
+def test_in_check_mode_a_wrong_file_is_a_warning_because_what_it_needs_may_not_be_there_yet(tmp_path: Path) -> None:
+    said = write({"path": tmp_path / "bad", "content": "x", "validate": "grep -q y %s"}, check=True)
+    assert said["changed"] and "may be wrong" in str(said["warnings"])
+
+
 @pytest.mark.parametrize("former", ["link", "file"])
 def test_a_link_replaces_what_is_there_in_one_step(tmp_path: Path, former: str) -> None:
     path = tmp_path / "tool"

@@ -258,13 +258,13 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 test: lint artefacts ## lint, unit tests, the roles, the whole cluster in a lab of its own
 	@mkdir -p tests/output
 	@nice $(MAKE) beside >tests/output/beside.log 2>&1 & beside=$$!; failed=; \
-	  $(MAKE) molecule || failed=1; \
 	  $(MAKE) e2e E2E='-m "shared_lab and not long"' || failed=1; \
 	  wait $$beside || failed=1; cat tests/output/beside.log; test -z "$$failed"
 
 .PHONY: beside
 beside:
-	@failed=; $(MAKE) unit || failed=1; $(MAKE) e2e E2E='-m "not shared_lab and not long"' || failed=1; test -z "$$failed"
+	@failed=; $(MAKE) molecule || failed=1; $(MAKE) e2e E2E='-m "not shared_lab and not long"' || failed=1; \
+	  $(MAKE) unit || failed=1; test -z "$$failed"
 
 .PHONY: test-fast
 test-fast: lint artefacts ## lint, and unit tests that need neither Spark nor a browser

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lab.vagrant import lxc_box
 from tests.accounts import Nobody, Person, add_person, nobody_with_a_home, remove_person
 from tests.commands import Result, expect_success, run
 from tests.labs import ROOT, TestLab, copy, derive, destroy, link_cache, link_tree
@@ -143,13 +145,16 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         undone.callback(remove_person, home)
         copy(checkout)
         made = Cluster(user, checkout, derive("lab", "e2e", "192.168.57", 10000, checkout=checkout))
-        # It begins with Kafka's version before, from which the tests of day two go to that of this release. The archive
-        # is made here: the user's proxy does not answer.
-        artefacts.main(["all", "--also", f"kafka@{OLD_KAFKA}"])
+        # It begins with Kafka's version before, from which the tests of day two go to that of this release.
         asked = {"all": {"vars": {"product_versions": {"kafka": OLD_KAFKA}}}}
         (made.lab.inventory / "versions.yml").write_text(yaml.safe_dump(asked))
         user.owns(user.home)
-        link_cache(checkout)
+        lxc_box.tree()  # the labs of this checkout, beside which this one is made, need it as well
+        # That archive is made here, for the user's proxy does not answer, and what runs beside has no use for it.
+        release = Checkout.at(ROOT)
+        with artefacts.alone(release):
+            artefacts.pack(release, release.chosen({("kafka", OLD_KAFKA)}), platform.machine())
+            link_cache(checkout)
         undone.callback(destroy, checkout, "e2e")
         made.interrupted = made.make("lab", interrupt_at="TASK [kafka : ", check=False, timeout=1800)
         made.deployed = made.make("lab", timeout=1800)

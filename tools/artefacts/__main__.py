@@ -191,7 +191,7 @@ def vendor(checkout: Checkout) -> None:
 
 
 @contextmanager
-def _alone(checkout: Checkout) -> Iterator[None]:
+def alone(checkout: Checkout) -> Iterator[None]:
     """Two labs may be made side by side from one checkout: the second waits for the first one's archives."""
     folder = checkout.root / ".cache"
     folder.mkdir(exist_ok=True)
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     checkout = Checkout.at(ROOT)
     products = checkout.chosen(_wanted(options.inventory, options.also))
-    with _alone(checkout):
+    with alone(checkout):
         if options.command == "lock":
             lock(checkout, upgrade=options.upgrade)
         elif options.command == "fetch":

@@ -22,7 +22,7 @@ from typing import Any
 from bench import Ratio, show
 from tools.cluster import Host, from_inventory
 from tools.faults import plan
-from tools.faults.pipeline import PAUSED, Pipeline, on
+from tools.faults.pipeline import Pipeline, on
 from tools.faults.verdict import finish
 from tools.health import lock
 from tools.health.snapshot import gather
@@ -136,8 +136,6 @@ def measure() -> list[Ratio]:
         began = time.monotonic()
         restart(cluster, "", "", yes=True)
         rolling = time.monotonic() - began
-        # A restart starts what stood still, too.
-        on(pipeline.edge, f"sudo systemctl stop {' '.join(PAUSED)}")
         pipeline.wait_until_whole()
         differences = finish(pipeline)
     for name, seconds in bare.items():

@@ -11,9 +11,9 @@ import pytest
 from tools import daemons
 from tools.cluster import Cluster
 from tools.health import lock
-from tools.health.snapshot import Quorum, Silent, Voter
+from tools.health.snapshot import Quorum, Silent, UnitState, Voter
 from tools.terminal import Problem
-from tools.tests.test_health import GROUPS, KAFKA, WHOLE
+from tools.tests.test_health import GROUPS, KAFKA, WHOLE, with_unit
 from tools.verbs import plan, restart
 
 HOSTS = list(GROUPS)
@@ -26,6 +26,15 @@ def test_every_daemon_can_be_restarted() -> None:
 def test_only_what_a_host_runs_is_restarted_there() -> None:
     steps = plan.restart_plan(WHOLE, ["worker1"], restart.services())
     assert [step.unit for step in steps] == ["hdfs-datanode", "kafka", "spark-worker"]
+
+
+def test_what_somebody_has_stopped_is_not_started_and_what_failed_is() -> None:
+    def restarted(state: str) -> list[str]:
+        snapshot = with_unit(WHOLE, "worker1", "kafka", UnitState(active=False, state=state))
+        return [step.unit for step in plan.restart_plan(snapshot, ["worker1"], restart.services())]
+
+    assert restarted("inactive") == ["hdfs-datanode", "spark-worker"]
+    assert restarted("failed (exit-code 1)") == ["hdfs-datanode", "kafka", "spark-worker"]
 
 
 def test_the_active_controller_goes_last() -> None:

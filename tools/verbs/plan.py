@@ -46,7 +46,7 @@ def chosen(name: str, known: Sequence[str], what: str) -> list[str]:
 
 
 def restart_plan(snapshot: Snapshot, hosts: Sequence[str], units: Sequence[str]) -> list[Step]:
-    """Which units restart on which hosts, in order.
+    """Which units restart on which hosts, in order: those that somebody has stopped stay so.
 
     Args:
         snapshot: The cluster now.
@@ -58,7 +58,14 @@ def restart_plan(snapshot: Snapshot, hosts: Sequence[str], units: Sequence[str])
         for unit in units
         for host in sorted(hosts, key=lambda host: leads(snapshot, host))
         if unit in {daemon.unit for daemon in daemons.of_groups(snapshot.groups[host]) if not daemon.timer}
+        and not is_stopped(snapshot, host, unit)
     ]
+
+
+def is_stopped(snapshot: Snapshot, host: str, unit: str) -> bool:
+    """Whether a unit was stopped in order; one that failed was not."""
+    units = snapshot.units[host]
+    return not isinstance(units, Silent) and unit in units and units[unit].state == "inactive"
 
 
 def show(plan: Sequence[Step]) -> None:

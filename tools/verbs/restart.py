@@ -47,7 +47,10 @@ def restart(cluster: Cluster, host: str, service: str, yes: bool) -> None:
     with lock.held(cluster, verb) as descriptor:
         plan = restart_plan(gather(cluster), hosts, units)
         if not plan:
-            raise Problem(f"{host or 'No host'} runs no {service or 'daemon'}: `make status` shows what runs where.")
+            raise Problem(
+                f"{host or 'No host'} runs no {service or 'daemon'} now: `make status` shows what runs where. "
+                "What is stopped is left so."
+            )
         if since := begun_at(cluster, verb):
             console.print(f"  goes on with what was begun at {time.strftime('%X', time.localtime(since))}")
             plan = left(cluster, plan, since)

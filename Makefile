@@ -180,6 +180,10 @@ diagnose: setup ## say what it is, before you mend it: HOST= UNIT= CAUSE= EVIDEN
 	@python -m tools.drills diagnose --host "$(HOST)" --unit "$(UNIT)" --cause "$(CAUSE)" --evidence "$$EVIDENCE" \
 	  --chain "$(CHAIN)"
 
+.PHONY: desk
+desk: setup ## `drill` on the edge host, with the words of make, for who has SSH alone; until Ctrl-C
+	@exec python -m tools.drills.desk
+
 .PHONY: class
 class: setup ## who played what, how long, with which grade: make class RESULTS=folder, with a folder of results for each student
 	@test -n "$(RESULTS)" || { echo "Where are they? make class RESULTS=folder" >&2; exit 2; }

@@ -108,6 +108,7 @@ class Desk(socketserver.ThreadingUnixStreamServer):
         Returns:
             The exit code.
         """
+        self.asked = "drill"
         try:
             request = json.loads(line)
             words = [str(word) for word in request["words"]]
@@ -139,6 +140,8 @@ class _Visit(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         desk = self.server
         line = self._read()
+        if not line:
+            return
         if not desk.turn.acquire(blocking=False):
             self._send(text=f"ERROR `{desk.asked}` is being answered: wait for its end.\n")
             self._end(1)

@@ -92,7 +92,9 @@ def test_nothing_but_the_words_of_drills_passes(desk: Desk, words: list[str], se
     assert len(said) == 1 and said[0].startswith(f"ERROR {sentence}") and said[0].count("\n") == 1
 
 
-@pytest.mark.parametrize("line", [b"", b"make verify\n", b"[]\n", b'{"words": []}\n', b'{"words": 7, "columns": 80}\n'])
+@pytest.mark.parametrize(
+    "line", [b"\n", b"make verify\n", b"[]\n", b'{"words": []}\n', b'{"words": 7, "columns": 80}\n']
+)
 def test_what_is_no_request_is_refused(desk: Desk, line: bytes) -> None:
     said: list[str] = []
     assert desk.answer(line, said.append) == 2

@@ -37,6 +37,7 @@ WORDS = {
 """What may be asked, and which names a word takes; without a word it is `make drill`."""
 MAKE = re.compile(rf"\bmake(?: drill\b|(?= (?:{'|'.join(filter(None, WORDS))})\b))")
 LONGEST = 65536  # bytes of a request
+COLUMNS = "120"  # of tables: each row in a line, which a narrower terminal breaks
 RETRY_SECONDS = 2
 
 PROGRAM = "/usr/local/bin/drill"
@@ -102,7 +103,7 @@ class Desk(socketserver.ThreadingUnixStreamServer):
         """Do what a request asks for.
 
         Args:
-            line: The request.
+            line: The request: what was typed after `drill`, as a list.
             tell: Called with each line of the answer, as it comes.
 
         Returns:
@@ -110,11 +111,9 @@ class Desk(socketserver.ThreadingUnixStreamServer):
         """
         self.asked = "drill"
         try:
-            request = json.loads(line)
-            words = [str(word) for word in request["words"]]
-            columns = str(int(request["columns"]))
-            self.asked = shlex.join(["drill", *words])
-            environment = {**os.environ, "COLUMNS": columns, "TTY_COMPATIBLE": "0", "PYTHONUNBUFFERED": "1"}
+            words = [str(word) for word in json.loads(line)]
+            self.asked = "".join(filter(str.isprintable, shlex.join(["drill", *words])))
+            environment = {**os.environ, "COLUMNS": COLUMNS, "TTY_COMPATIBLE": "0", "PYTHONUNBUFFERED": "1"}
             child = subprocess.Popen(
                 [*self.runner, *arguments(words)], cwd=ROOT, env=environment, text=True, errors="replace",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -122,7 +121,7 @@ class Desk(socketserver.ThreadingUnixStreamServer):
         except Problem as problem:
             tell(f"ERROR {problem}\n")
             return 2
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, RecursionError):
             tell("ERROR This cannot be understood; ask with `drill`.\n")
             return 2
         with child:

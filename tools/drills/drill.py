@@ -6,7 +6,6 @@ answer; the last one has the exit code and is acknowledged, so that no verdict i
 """
 
 import json
-import shutil
 import socket
 import sys
 
@@ -24,8 +23,7 @@ def main() -> None:
             sys.exit(CLOSED)
         try:
             with desk.makefile("rw", encoding="utf-8") as lines:
-                asked = {"words": sys.argv[1:], "columns": shutil.get_terminal_size().columns}
-                print(json.dumps(asked), file=lines, flush=True)
+                print(json.dumps(sys.argv[1:]), file=lines, flush=True)
                 for line in lines:
                     answer = json.loads(line)
                     if "code" in answer:

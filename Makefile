@@ -1,7 +1,6 @@
 # Verbs of Shopfloor. `make` alone lists them. PROFILE names an inventory folder; its name is the lab's name, too.
 PROFILE ?= lab
 INVENTORY ?= inventories/$(PROFILE)
-PORT ?= 5000
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -31,11 +30,12 @@ supported = { code=$$?; [[ $$code != [24] ]] || python -m tools.health.support; 
 ##@ Everything
 
 .PHONY: lab
-lab: $(if $(BUNDLE),unbundle) setup preflight hosts artefacts ## from nothing to the running pipeline; goes on where it stopped [BUNDLE=file]
+lab: $(if $(BUNDLE),unbundle) setup preflight hosts artefacts ## from nothing to the running pipeline; goes on where it stopped [BUNDLE=file or address]
 	@$(MAKE) site
 	@python -m tools.health.status --urls
 
 .PHONY: local
+local: PORT ?= 5000
 local: ## no root, no cluster: the batch on ./data, and the dashboard over it on PORT (5000)
 	@tools/bootstrap.sh local
 	@python -m tools.artefacts vendor
@@ -180,6 +180,10 @@ diagnose: setup ## say what it is, before you mend it: HOST= UNIT= CAUSE= EVIDEN
 	@python -m tools.drills diagnose --host "$(HOST)" --unit "$(UNIT)" --cause "$(CAUSE)" --evidence "$$EVIDENCE" \
 	  --chain "$(CHAIN)"
 
+.PHONY: desk
+desk: setup ## `drill` on the edge host, with the words of make, for who has SSH alone; until Ctrl-C
+	@exec python -m tools.drills.desk
+
 .PHONY: class
 class: setup ## who played what, how long, with which grade: make class RESULTS=folder, with a folder of results for each student
 	@test -n "$(RESULTS)" || { echo "Where are they? make class RESULTS=folder" >&2; exit 2; }
@@ -241,11 +245,14 @@ check-inventory check-hosts webapp:
 artefacts: setup ## fetch, pack and verify what the hosts receive
 	$(call step,Artefacts,python -m tools.artefacts all --inventory $(INVENTORY))
 
-.PHONY: bundle unbundle
+.PHONY: bundle unbundle mirror
 bundle: artefacts ## all that `make lab` fetches, in one file: shopfloor.bundle or BUNDLE=file, for machines without a network
 	$(call step,Bundle,python -m tools.artefacts.bundle write "$(or $(BUNDLE),shopfloor.bundle)")
 unbundle:
 	$(call step,Bundle,tools/bootstrap.sh control "$(BUNDLE)")
+mirror: PORT ?= 8000
+mirror: setup ## serve the bundle, shopfloor.bundle or BUNDLE=file, to machines on the same network on PORT (8000); until Ctrl-C
+	@exec python -m tools.artefacts.bundle mirror "$(or $(BUNDLE),shopfloor.bundle)" --port "$(PORT)"
 
 .PHONY: lock
 lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer Python versions

@@ -1,7 +1,8 @@
 """All that `make lab` fetches from the network, in one file: written by `make bundle`, read by `make lab BUNDLE=file`.
 
     python -m tools.artefacts.bundle write shopfloor.bundle
-    python -m tools.artefacts.bundle read shopfloor.bundle
+    python -m tools.artefacts.bundle read shopfloor.bundle          # or http://teacher:8000/shopfloor.bundle
+    python -m tools.artefacts.bundle mirror shopfloor.bundle        # serves it there
 
 A tar, whose first member says what it was made for and the sha256 of every other one: the archives that the hosts
 receive, the base tree below them, and the control side's own Python distributions. Reading uses the standard library
@@ -28,6 +29,8 @@ from typing import IO, Any, cast
 
 from lab.shopfloor_lab import base_tree
 from tools import ROOT
+from tools.artefacts import mirror
+from tools.artefacts.mirror import MirrorError
 
 MANIFEST = "bundle.json"
 # What cannot be made anew without a network once it differs. Packages without requirements can.
@@ -106,25 +109,63 @@ def write(bundle: Path, cache: Path) -> None:
     print(f"  {bundle}: {bundle.stat().st_size / 1e6:.0f} MB, sha256 {digest}")
 
 
-def read(bundle: Path, cache: Path) -> None:
+def read_from(source: str, cache: Path) -> None:
+    """Read a bundle from a file, or from an address of the network: then it is kept in the cache while it is right.
+
+    Raises:
+        BundleError: As `read`.
+        MirrorError: It could not be fetched.
+    """
+    if not source.startswith(("http://", "https://")):
+        read(Path(source), cache)
+        return
+    fetched = mirror.fetch(source, cache / "bundle", lambda begun: check(begun, source))
+    try:
+        read(fetched, cache, source)
+    except BundleError:
+        fetched.unlink()
+        raise
+
+
+def check(bundle: Path, name: str = "") -> None:
+    """See whether a file, or what is there of it, is a bundle for this machine and checkout.
+
+    Args:
+        bundle: The file.
+        name: What it is called in messages.
+
+    Raises:
+        BundleError: It is not.
+    """
+    with _opened(bundle, name or str(bundle)):
+        pass
+
+
+def read(bundle: Path, cache: Path, name: str = "") -> None:
     """Check a bundle, and only then put what it holds into the cache.
+
+    Args:
+        bundle: The file.
+        cache: Where what it holds belongs.
+        name: What the bundle is called in messages.
 
     Raises:
         BundleError: It is not whole, no bundle at all, or one for something else. The cache is as it was.
     """
-    with _opened(bundle) as (tar, files):
+    name = name or str(bundle)
+    with _opened(bundle, name) as (tar, files):
         _say("check the bundle")
         found = {member.name: _member_digest(tar, member) for member in tar if member.name != MANIFEST}
-        wrong = sorted(name for name in found.keys() | files.keys() if found.get(name) != files.get(name))
+        wrong = sorted(row for row in found.keys() | files.keys() if found.get(row) != files.get(row))
         if wrong:
             raise BundleError(
-                f"{bundle} is damaged (wrong checksum of {wrong[0]}): copy it anew from where `make bundle` wrote it."
+                f"{name} is damaged (wrong checksum of {wrong[0]}): copy it anew from where `make bundle` wrote it."
             )
-        for name in files:
-            target = cache / name
+        for inside in files:
+            target = cache / inside
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.unfinished")
-            with cast("IO[bytes]", tar.extractfile(name)) as source, part.open("wb") as output:
+            with cast("IO[bytes]", tar.extractfile(inside)) as source, part.open("wb") as output:
                 shutil.copyfileobj(source, output)
             part.replace(target)
     for packed in cache.glob("base-*.tar.zst"):
@@ -147,7 +188,7 @@ def _unpack_tree(packed: Path, tree: Path) -> None:
 
 
 @contextmanager
-def _opened(bundle: Path) -> Iterator[tuple[tarfile.TarFile, Mapping[str, str]]]:
+def _opened(bundle: Path, name: str) -> Iterator[tuple[tarfile.TarFile, Mapping[str, str]]]:
     """The bundle and the sha256 of its files by name, if it fits this machine and checkout."""
     try:
         with tarfile.open(bundle, "r:") as tar:
@@ -158,17 +199,17 @@ def _opened(bundle: Path) -> Iterator[tuple[tarfile.TarFile, Mapping[str, str]]]
             for what, here in made_for().items():
                 if (there := manifest["for"].get(what)) != here:
                     raise BundleError(
-                        f"{bundle} was made for {what} {there}, and here it is {here}: "
+                        f"{name} was made for {what} {there}, and here it is {here}: "
                         "take one that `make bundle` wrote in a checkout and on a machine like these."
                     )
-            if any(name.startswith("/") or ".." in name.split("/") for name in manifest["files"]):
+            if any(row.startswith("/") or ".." in row.split("/") for row in manifest["files"]):
                 raise tarfile.ReadError
             yield tar, manifest["files"]
     except FileNotFoundError:
-        raise BundleError(f"{bundle} is missing: `make bundle` writes one, on a machine with a network.") from None
+        raise BundleError(f"{name} is missing: `make bundle` writes one, on a machine with a network.") from None
     except (tarfile.TarError, IsADirectoryError, ValueError, KeyError):
         raise BundleError(
-            f"{bundle} is no bundle, or not whole: copy it anew from where `make bundle` wrote it."
+            f"{name} is no bundle, or not whole: copy it anew from where `make bundle` wrote it."
         ) from None
 
 
@@ -205,12 +246,19 @@ def _say(what: str) -> None:
 def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(prog="bundle", description="All that `make lab` fetches, in one file.")
-    parser.add_argument("command", choices=["write", "read"])
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("command", choices=["write", "read", "mirror"])
+    parser.add_argument("bundle", help="a file; to read, also an address of the network")
+    parser.add_argument("--port", type=int, default=8000, help="where `mirror` listens")
     options = parser.parse_args()
     try:
-        (write if options.command == "write" else read)(options.bundle, ROOT / ".cache")
-    except BundleError as error:
+        if options.command == "write":
+            write(Path(options.bundle), ROOT / ".cache")
+        elif options.command == "read":
+            read_from(options.bundle, ROOT / ".cache")
+        else:
+            check(Path(options.bundle))
+            mirror.serve(Path(options.bundle), options.port, "make lab BUNDLE={}")
+    except (BundleError, MirrorError) as error:
         sys.exit(f"ERROR {error}")
 
 

@@ -8,6 +8,7 @@
     records.py      the drill that runs, and results that may be signed
     game.py         start, hint, diagnose, verify, solution, reset
     prove.py        every drill both ways
+    desk.py         answers `drill` on the edge host; drill.py is what is typed there
 
 No module here knows a drill: the next one is a folder.
 """

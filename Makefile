@@ -270,8 +270,8 @@ test: lint artefacts ## lint, unit tests, the roles, the whole cluster in a lab 
 
 .PHONY: beside
 beside:
-	@failed=; $(MAKE) molecule || failed=1; $(MAKE) e2e E2E='-m "not shared_lab and not long"' || failed=1; \
-	  $(MAKE) unit || failed=1; test -z "$$failed"
+	@failed=; $(MAKE) molecule || failed=1; $(MAKE) unit >tests/output/unit.log 2>&1 || failed=1; \
+	  $(MAKE) e2e E2E='-m "not shared_lab and not long"' || failed=1; cat tests/output/unit.log; test -z "$$failed"
 
 .PHONY: test-fast
 test-fast: lint artefacts ## lint, and unit tests that need neither Spark nor a browser

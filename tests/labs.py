@@ -6,10 +6,13 @@ So the tests run beside a lab that somebody works with and leave it and its data
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +140,15 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+@contextmanager
+def only_one_changes_the_firewall() -> Iterator[None]:
+    """Hold what tests that run side by side ask for before they change rules that all labs of this machine share."""
+    OUTPUT.mkdir(exist_ok=True)
+    with (OUTPUT / "firewall.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def destroy(checkout: Path, name: str) -> None:

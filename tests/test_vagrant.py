@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.commands import Result, run, wait_for
-from tests.labs import ROOT, TestLab, clone, derive
+from tests.labs import ROOT, TestLab, clone, derive, only_one_changes_the_firewall
 
 PROVIDERS = ("virtualbox", "libvirt", "parallels", "vmware_desktop", "lxc")
 PYTHON = str(ROOT / ".venv/bin/python")
@@ -91,9 +91,10 @@ def lxc_network() -> Iterator[None]:
         yield
         return
     former = FORWARDING.read_text()
-    run("/usr/libexec/lxc/lxc-net", "restart")  # after a start whose bridge somebody deleted, too
-    yield
-    run("/usr/libexec/lxc/lxc-net", "stop")
+    with only_one_changes_the_firewall():
+        run("/usr/libexec/lxc/lxc-net", "restart")  # after a start whose bridge somebody deleted, too
+        yield
+        run("/usr/libexec/lxc/lxc-net", "stop")
     if not list(LXC_BRIDGE.parent.glob("sf-*")):  # no lab needs it
         FORWARDING.write_text(former)
 

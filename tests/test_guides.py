@@ -14,7 +14,7 @@ from tests.test_cluster import HOSTS, all_units_run, grows, windows
 from tools.drills import guards
 from tools.guides import FOLDER, names
 
-LONG = ("quality", "exactly-once")
+LONG = ("partitions", "quality", "exactly-once")
 GUIDES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names()]
 LISTED = {
     "homes": "hdfs dfs -ls -R /user/ops",

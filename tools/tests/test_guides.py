@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import guides
+from tools import ROOT, guides
+from tools.artefacts.products import Checkout
 from tools.cluster import Cluster, Host
 from tools.guides import FOLDER, Check
 from tools.terminal import Problem
@@ -63,3 +64,8 @@ def test_the_scripts_of_checks_are_bash_that_says_what_it_means(name: str) -> No
             ["shellcheck", "--shell=bash", "-"], input=f"set -euo pipefail\n{check.ask}", capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout
+
+
+def test_the_guide_of_the_upgrade_speaks_of_the_versions_that_there_are() -> None:
+    said = "".join((FOLDER / f"upgrade{suffix}").read_text() for suffix in (".md", ".yml"))
+    assert set(re.findall(r"\b\d+\.\d+\.\d+\b", said)) == set(Checkout.at(ROOT).versions("hadoop"))

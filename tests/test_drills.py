@@ -35,7 +35,8 @@ def drill(cluster: Cluster) -> Iterator[str]:
 def desk(cluster: Cluster) -> Iterator[None]:
     """`drill` on edge1, as long as somebody does not press Ctrl-C."""
     inventory = cluster.lab.inventory.relative_to(cluster.checkout)
-    words = [*cluster.user.prefix, "make", "desk", f"INVENTORY={inventory}"]
+    # What a script has started in the background, as it may have pytest, ignores Ctrl-C; a terminal's command does not.
+    words = ["env", "--default-signal=INT", *cluster.user.prefix, "make", "desk", f"INVENTORY={inventory}"]
     with subprocess.Popen(
         words, cwd=cluster.checkout, env=cluster.user.environment, text=True, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -45,7 +46,10 @@ def desk(cluster: Cluster) -> Iterator[None]:
             yield
         finally:
             os.killpg(opened.pid, signal.SIGINT)
-            opened.wait(60)
+            try:
+                opened.wait(60)
+            finally:
+                opened.kill()
     left = cluster.ssh("edge1", "ls /usr/local/bin/drill /run/shopfloor", check=False)
     assert left.output.count("No such file") == 2, left.output
 

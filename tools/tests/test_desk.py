@@ -42,9 +42,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def begin(program: Path, *words: str) -> subprocess.Popen[str]:
     """Type `drill` and words."""
-    return subprocess.Popen(
-        [sys.executable, program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    # What a script has started in the background, as it may have pytest, ignores Ctrl-C; a terminal's command does not.
+    command = ["env", "--default-signal=INT", sys.executable, str(program), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ask(program: Path, *words: str) -> tuple[int, str]:

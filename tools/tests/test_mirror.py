@@ -160,7 +160,9 @@ def test_make_mirror_prints_what_to_type_elsewhere_and_ends_with_ctrl_c(file: Pa
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tools.artefacts.bundle", "mirror", str(file), "--port", str(port)]
+    # What a script has started in the background, as it may have pytest, ignores Ctrl-C; a terminal's command does not.
+    command = ["env", "--default-signal=INT", sys.executable]
+    command += ["-m", "tools.artefacts.bundle", "mirror", str(file), "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as typed:
         assert typed.stdout
         printed: list[str] = []
@@ -171,5 +173,8 @@ def test_make_mirror_prints_what_to_type_elsewhere_and_ends_with_ctrl_c(file: Pa
         assert printed[1:-1] == wanted
         bundle.read_from(f"http://127.0.0.1:{port}/shop%20floor.bundle", tmp_path / "cache")
         typed.send_signal(signal.SIGINT)
-        assert "127.0.0.1 has all of it" in typed.stdout.read()
+        try:
+            assert "127.0.0.1 has all of it" in typed.communicate(timeout=30)[0]
+        finally:
+            typed.kill()
     assert typed.returncode == 0

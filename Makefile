@@ -264,7 +264,7 @@ lock: setup ## resolve jars and Python requirements anew; UPGRADE=1 takes newer 
 .PHONY: test
 test: lint artefacts ## lint, unit tests, the roles, the whole cluster in a lab of its own
 	@mkdir -p tests/output
-	@nice $(MAKE) beside >tests/output/beside.log 2>&1 & beside=$$!; failed=; \
+	@nice env --default-signal=INT $(MAKE) beside >tests/output/beside.log 2>&1 & beside=$$!; failed=; \
 	  $(MAKE) e2e E2E='-m "shared_lab and not long"' || failed=1; \
 	  wait $$beside || failed=1; cat tests/output/beside.log; test -z "$$failed"
 

@@ -48,7 +48,7 @@ class Bench:
             Problem: it failed.
         """
         inventory = f"INVENTORY={self._lab.inventory.relative_to(self._checkout)}"
-        timed(f"make {' '.join(words)}".strip(), "make", *words, inventory, folder=self._checkout)
+        timed(f"make {' '.join(words)}", "make", *words, inventory, folder=self._checkout)
 
     def goes_well(self, *words: str) -> bool:
         """Carry out a verb that may fail; whether it did not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,9 @@ def test_every_verb_of_the_runbooks_is_typed_by_a_test_of_the_whole_cluster() ->
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
+
+    def verbs(texts: Iterable[str]) -> set[str]:
+        return {verb for text in texts for words, _ in MAKE.findall(text) for verb in words.split()}
+
     # Some are typed as lines of a shell.
-    lines = {verb for text in typed for verbs, _ in MAKE.findall(text) for verb in verbs.split()}
-    told = {
-        verb
-        for code in commands(ROOT / "docs" / "operations.md")
-        for verbs, _ in MAKE.findall(code)
-        for verb in verbs.split()
-    }
-    assert told - typed - lines == set()
+    assert verbs(commands(ROOT / "docs" / "operations.md")) - typed - verbs(typed) == set()

@@ -64,8 +64,8 @@ def restart_plan(snapshot: Snapshot, hosts: Sequence[str], units: Sequence[str])
 
 def is_stopped(snapshot: Snapshot, host: str, unit: str) -> bool:
     """Whether a unit was stopped in order; one that failed was not."""
-    units = snapshot.units[host]
-    return not isinstance(units, Silent) and unit in units and units[unit].state == "inactive"
+    found = snapshot.unit(host, unit)
+    return not isinstance(found, Silent) and found.state == "inactive"
 
 
 def show(plan: Sequence[Step]) -> None:

@@ -84,23 +84,22 @@ def keep_archives(checkout: Path, folder: Path) -> None:
         os.link(artefacts / row["file"], folder / row["file"])
 
 
-def keep_settings(lab: TestLab, ssh_config: Path, folder: Path) -> None:
+def keep_settings(lab: TestLab, folder: Path) -> None:
     """Pack what the deployment wrote on each host into <host>.tar."""
     folder.mkdir()
     for host in yaml.safe_load((lab.inventory / "hosts.yml").read_text())["all"]["hosts"]:
         with (folder / f"{host}.tar").open("wb") as file:
-            subprocess.run(["ssh", "-F", ssh_config, host, SETTINGS], stdout=file, check=True)
+            subprocess.run(["ssh", "-F", lab.ssh_config, host, SETTINGS], stdout=file, check=True)
 
 
 def main() -> None:
     """Measure, and print the ratios."""
     if os.geteuid():
         raise Problem("Hosts are made as root: sudo .venv/bin/python -m bench.deploy")
-    lab = derive("lab", "bench", "192.168.59", 14000)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / ".cache") as name:
         folder = Path(name)
         checkout = clone(folder)
-        ssh_config = checkout / ".lab" / lab.name / "ssh_config"
+        lab = derive("lab", "bench", "192.168.59", 14000, checkout=checkout)
         archives, settings, result = folder / "archives", folder / "settings", folder / "daily_revenue.csv"
 
         def make(verb: str, what: str, until: Callable[[], None] | None = None) -> float:
@@ -115,12 +114,12 @@ def main() -> None:
             deployed = make("lab", "make lab", shown)
             again = make("lab", "make lab again", shown)
             keep_archives(checkout, archives)
-            keep_settings(lab, ssh_config, settings)
+            keep_settings(lab, settings)
             make("destroy", "make destroy")
             make("hosts", "make hosts again")
             bare = timed(
-                "bare shell", ROOT / "bench/bare_deploy.sh", ssh_config, archives, settings, lab.data / "input", result,
-                until=shown,
+                "bare shell", ROOT / "bench/bare_deploy.sh", lab.ssh_config, archives, settings, lab.data / "input",
+                result, until=shown,
             )  # fmt: skip
         finally:
             make("destroy", "make destroy")

@@ -82,7 +82,8 @@ def install(lab: TestLab, hosts: tuple[str, ...], mirror: str) -> int:
         Bytes between this machine and the hosts.
     """
     tools = Path(sys.executable).parent
-    where = ("-i", lab.inventory, "-i", ROOT / ".lab" / lab.name / "inventory.yml", "--limit", ",".join(hosts))
+    sources = [word for source in lab.inventories for word in ("-i", source)]
+    where = (*sources, "--limit", ",".join(hosts))
     name = f"{len(hosts)} hosts {'with' if mirror else 'without'} mirror"
     clear = "rm --recursive --force /opt/* /var/cache/shopfloor"
     timed(f"clear {name}", tools / "ansible", *where, "all", "--become", "-m", "ansible.builtin.shell", "-a", clear)

@@ -38,8 +38,8 @@ BROKEN = {"java_options": ["-XX:NoSuchOption"]}
 class Bench:
     """A lab, and what one types to change it."""
 
-    def __init__(self, checkout: Path, lab: TestLab) -> None:
-        self._checkout, self._lab = checkout, lab
+    def __init__(self, lab: TestLab) -> None:
+        self._lab = lab
 
     def make(self, *words: str) -> None:
         """Carry out a verb, and print how long it took.
@@ -47,8 +47,7 @@ class Bench:
         Raises:
             Problem: it failed.
         """
-        inventory = f"INVENTORY={self._lab.inventory.relative_to(self._checkout)}"
-        timed(f"make {' '.join(words)}", "make", *words, inventory, folder=self._checkout)
+        timed(f"make {' '.join(words)}", "make", *words, f"INVENTORY={self._lab.inventory}", folder=self._lab.checkout)
 
     def goes_well(self, *words: str) -> bool:
         """Carry out a verb that may fail; whether it did not."""
@@ -61,8 +60,7 @@ class Bench:
 
     def cluster(self) -> Cluster:
         """The hosts as they are in the inventory now."""
-        made = self._checkout / ".lab" / self._lab.name / "inventory.yml"
-        return from_inventory([str(self._lab.inventory), str(made)])
+        return from_inventory(self._lab.inventories)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a file of the inventory."""
@@ -117,7 +115,7 @@ def measure(checkout: Path) -> list[Ratio]:
     """
     lab = derive("lab", "verbs", "192.168.64", 14000, checkout=checkout)
     versions = {product: Checkout.at(ROOT).versions(product)[:2] for product in PRODUCTS}
-    bench = Bench(checkout, lab)
+    bench = Bench(lab)
     bench.write(
         "versions.yml", {"all": {"vars": {"product_versions": {name: old for name, (_, old) in versions.items()}}}}
     )

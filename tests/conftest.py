@@ -99,7 +99,7 @@ class Cluster:
         """
         inside = ("unshare", "--mount", "bash", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts))
         inventory = str(self.lab.inventory.relative_to(self.checkout))
-        variables = {"INVENTORY": inventory, "ANSIBLE_INVENTORY": f"{inventory},.lab/{self.lab.name}/inventory.yml"}
+        variables = {"INVENTORY": inventory, "ANSIBLE_INVENTORY": ",".join(self.lab.inventories)}
         variables["PATH"] = f"{self.checkout}/.venv/bin:{self.user.environment['PATH']}"
         variables["PYTHONPATH"] = str(packages)
         words = ("bash", "-c", command)
@@ -109,8 +109,7 @@ class Cluster:
     @property
     def hosts(self) -> clusters.Cluster:
         """The hosts as the verbs know them."""
-        made = self.checkout / ".lab" / self.lab.name / "inventory.yml"
-        return clusters.from_inventory([str(self.lab.inventory), str(made)])
+        return clusters.from_inventory(self.lab.inventories)
 
     def python(self, *words: str) -> Result:
         """Run a module of the checkout, as the user."""
@@ -118,8 +117,7 @@ class Cluster:
 
     def ssh_words(self, *words: str) -> list[str]:
         """The words of a command that goes to a host by ssh, as the lab's user."""
-        config = str(self.checkout / ".lab" / self.lab.name / "ssh_config")
-        return [*self.user.prefix, "ssh", "-F", config, *words]
+        return [*self.user.prefix, "ssh", "-F", self.lab.ssh_config, *words]
 
     def ssh(self, host: str, command: str, check: bool = True, timeout: float = 240) -> Result:
         """Run a shell command on a host as its ordinary user, who may use sudo."""

@@ -29,6 +29,7 @@ class TestLab:
     """Where a lab of the tests lies.
 
     Attributes:
+        checkout: The checkout whose make makes it.
         name: Name of the lab, and of its inventory folder.
         inventory: The inventory folder.
         data: Folder with the lab's own input/ and output/.
@@ -37,10 +38,25 @@ class TestLab:
 
     __test__ = False
 
+    checkout: Path
     name: str
     inventory: Path
     data: Path
     ports: dict[str, int]
+
+    @property
+    def inventories(self) -> tuple[str, str]:
+        """The inventory folder, and how its hosts are reached, which is written when they are made."""
+        return str(self.inventory), str(self._home / "inventory.yml")
+
+    @property
+    def ssh_config(self) -> str:
+        """Configuration with which `ssh -F` reaches its hosts by name."""
+        return str(self._home / "ssh_config")
+
+    @property
+    def _home(self) -> Path:
+        return self.checkout / ".lab" / self.name
 
     def url(self, ui: str) -> str:
         """Return the address of a UI on localhost."""
@@ -84,7 +100,7 @@ def derive(
     (inventory / "group_vars").mkdir(parents=True)
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
     (inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(settings))
-    return TestLab(name, inventory, data, {ui: row["port"] for ui, row in settings["lab_publish"].items()})
+    return TestLab(checkout, name, inventory, data, {ui: row["port"] for ui, row in settings["lab_publish"].items()})
 
 
 def with_worker(hosts: dict[str, Any], name: str) -> dict[str, Any]:

@@ -18,8 +18,7 @@ EXIT_CODES = {"YES": 0, "YES BUT": 0, "WAIT": 3, "NO": 1, "UNKNOWN": 2}
 
 def health(cluster: Cluster, *words: str) -> Result:
     """Run the module itself: make has only one exit code for all that is not well."""
-    inventory = cluster.lab.inventory.relative_to(cluster.checkout)
-    sources = ("-i", str(inventory), "-i", f".lab/{cluster.lab.name}/inventory.yml")
+    sources = [word for source in cluster.lab.inventories for word in ("-i", source)]
     command = (str(cluster.checkout / ".venv/bin/python"), "-m", "tools.health", *sources, *words)
     return run(*cluster.user.prefix, *command, cwd=cluster.checkout, env=cluster.user.environment, check=False)
 

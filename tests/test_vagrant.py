@@ -70,15 +70,14 @@ class Project:
 
     def ssh(self, command: str) -> str:
         """Run a shell command on the machine, by the way that make takes."""
-        config = self.checkout / ".lab" / self.lab.name / "ssh_config"
-        return run("ssh", "-F", str(config), "mini1", command).output.strip()
+        return run("ssh", "-F", self.lab.ssh_config, "mini1", command).output.strip()
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    lab = derive("mini", "vagrant", NETWORK, 9000)
     folder = tmp_path_factory.mktemp("vagrant")
     checkout = clone(folder)
+    lab = derive("mini", "vagrant", NETWORK, 9000, checkout=checkout)
     shutil.copytree(lab.inventory, checkout / "inventories" / lab.name)
     yield Project(checkout, lab)
     shutil.rmtree(folder)

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.cluster import Cluster, Host
 from tools.health.gate import can_stop, removal, systems_of
-from tools.health.snapshot import Snapshot, gather
-from tools.health.verdicts import Purpose, Reason, Verdict, worst
+from tools.health.snapshot import Kafka, Silent, Snapshot, gather
+from tools.health.verdicts import Purpose, Reason, Verdict, silence, worst
 from tools.health.watch import POLL_SECONDS, settling
 
 # By verdict, how long it may stand: what heals by itself takes its time, and who does not answer may just be starting.
@@ -25,16 +25,19 @@ from tools.health.watch import POLL_SECONDS, settling
 PATIENCE = {Verdict.WAIT: 600.0, Verdict.UNKNOWN: 60.0}
 LEFT = {
     "restart": "Nothing was stopped on this host, and the hosts after it were left as they are.",
-    "remove": "Nothing was stopped on this host, and the hosts after it were left as they are.",
+    "remove": "Nothing was stopped on this host, and the hosts after it were left as they are. Let its group keep it "
+    "until then.",
     "settled": "The hosts after it were left as they are: mend this one, then deploy again.",
     "drained": "Nothing was stopped on this host.",
+    "voters": "Nothing was changed on this host, and the hosts after it were left as they are.",
 }
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Takes `ask`, which is restart, remove, settled or drained, names of `units`, and `host` if it is another one.
+    """Takes `ask`, which is restart, remove, settled, drained or voters, names of `units`, and `host` if it is another.
 
     Drained is a host of which the others have everything: `remove`, and what moves is waited for as long as it moves.
+    The answer to voters is `voters`, the controllers that decide about the metadata: host, id and directory of each.
     """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -43,8 +46,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars) | {"changed": False}
         hosts = {name: Host(name, variables["hostvars"][name]) for name in variables["groups"]["all"]}
         cluster = Cluster(hosts, variables["groups"])
-        ask, units = self._task.args["ask"], self._task.args["units"]
+        ask, units = self._task.args["ask"], self._task.args.get("units", [])
         host = self._task.args.get("host", variables["inventory_hostname"])
+        if ask == "voters":
+            kafka = quorum(cluster)
+            if isinstance(kafka, Kafka):
+                return result | {"voters": kafka.quorum.named()}
+            return result | {"failed": True, "msg": f"{silence('quorum', 'Kafka', kafka)} {LEFT[ask]}"}
         verdict, words, said = Verdict.YES, "", ""
         for reasons in looks(cluster, host, ask, units):
             verdict, words = worst(tuple(reasons)), " ".join(map(str, reasons))
@@ -71,19 +79,30 @@ def looks(cluster: Cluster, host: str, ask: str, units: Collection[str]) -> Iter
             if worst(tuple(lacks)) is not Verdict.WAIT:
                 return
         return
-    systems = {system for unit in units for system in systems_of(cluster.groups_of(host), unit)}
+    purpose = Purpose.RESTART if ask == "restart" else Purpose.REMOVE
+    systems = {system for unit in units for system in systems_of(cluster.groups_of(host), unit, purpose)}
     began, last = time.monotonic(), list[Reason]()
     while True:
         snapshot = gather(cluster, systems=systems)
         if ask == "drained":
             reasons = draining(snapshot, host, units)
-            began = time.monotonic() if reasons != last else began
-            last = reasons
         else:
-            reasons = list(can_stop(snapshot, host, Purpose(ask), units).reasons)
+            reasons = list(can_stop(snapshot, host, purpose, units).reasons)
+        began = time.monotonic() if purpose is Purpose.REMOVE and reasons != last else began
+        last = reasons
         yield reasons
         if time.monotonic() - began >= PATIENCE.get(worst(tuple(reasons)), 0):
             return
+        time.sleep(POLL_SECONDS)
+
+
+def quorum(cluster: Cluster) -> Kafka | Silent:
+    """Kafka, which may just be starting."""
+    began = time.monotonic()
+    while True:
+        kafka = gather(cluster, systems={"kafka"}, blocks=False).kafka or Silent("no host is in the group kafka_broker")
+        if isinstance(kafka, Kafka) or time.monotonic() - began >= PATIENCE[Verdict.UNKNOWN]:
+            return kafka
         time.sleep(POLL_SECONDS)
 
 

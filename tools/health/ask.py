@@ -171,7 +171,9 @@ def kafka(servers: str) -> dict[str, Any]:
             for topic in topics
             for partition in topic["partitions"]
         ],
-        "quorum": _quorum(admin.describe_metadata_quorum()),
+        "quorum": _quorum(
+            admin.describe_metadata_quorum(), {broker["broker_id"]: broker["host"] for broker in brokers}
+        ),
         "metadata": _metadata(admin.describe_features()),
     }
 
@@ -182,28 +184,37 @@ def _metadata(features: dict[str, Any]) -> dict[str, int]:
     return {"written": levels["finalized"][1], "newest": levels["supported"][1]}
 
 
-def _quorum(answer: dict[str, Any]) -> dict[str, Any]:
-    """The voters, each with how long ago it had all that the leader has."""
+def _quorum(answer: dict[str, Any], brokers: dict[int, str]) -> dict[str, Any]:
+    """Who votes and who only follows, each with how long ago it had all that the leader has.
+
+    Args:
+        answer: Of the quorum.
+        brokers: Hosts by node id. Of a node that is no broker and does not vote, the quorum tells the number alone.
+    """
     partition = answer["topics"][0]["partitions"][0]
     if partition["error"]:
         raise ValueError(f"the quorum does not tell about itself: {partition['error']}")
-    hosts = {node["node_id"]: node["listeners"][0]["host"] for node in answer["nodes"]}
-    voters = partition["current_voters"]
-    now = max(voter["last_caught_up_timestamp"] for voter in voters)  # the leader's own is its clock
-    return {
-        "leader": partition["leader_id"],
-        "voters": [
+    hosts = brokers | {node["node_id"]: node["listeners"][0]["host"] for node in answer["nodes"]}
+    now = max(voter["last_caught_up_timestamp"] for voter in partition["current_voters"])  # the leader's is its clock
+
+    def known(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
             {
-                "id": voter["replica_id"],
-                "host": hosts[voter["replica_id"]],
-                "behind": max(0, partition["high_watermark"] - voter["log_end_offset"]),
-                "lag": (now - voter["last_caught_up_timestamp"]) / 1000,
-                "directory": base64.urlsafe_b64encode(uuid.UUID(voter["replica_directory_id"]).bytes)
+                "id": row["replica_id"],
+                "host": hosts.get(row["replica_id"], ""),
+                "behind": max(0, partition["high_watermark"] - row["log_end_offset"]),
+                "lag": (now - row["last_caught_up_timestamp"]) / 1000,
+                "directory": base64.urlsafe_b64encode(uuid.UUID(row["replica_directory_id"]).bytes)
                 .decode()
                 .rstrip("="),
             }
-            for voter in voters
-        ],
+            for row in rows
+        ]
+
+    return {
+        "leader": partition["leader_id"],
+        "voters": known(partition["current_voters"]),
+        "observers": known(partition["observers"]),
     }
 
 

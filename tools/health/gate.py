@@ -101,25 +101,29 @@ def can_stop(
         snapshot: The cluster now, with the places of the blocks.
         host: Its name.
         purpose: Whether it comes back.
-        units: Names of units that stop, without `.service`; None for the whole host.
+        units: Names of units that stop, without `.service`, or leave, whatever the host's groups are by now; None for
+            the whole host.
     """
     groups = snapshot.groups[host]
     concerned = [
         group
         for group in dict.fromkeys(daemon.group for daemon in table().values())
-        if group in groups and (units is None or set(units_of(group)) & set(units))
+        if _is_concerned(group, groups, purpose, units)
     ]
     reasons: list[Reason] = []
     if isinstance(found := snapshot.units[host], Silent):
         reasons.append(silence("host", host, found))
     for group in concerned:
         row = RULES.get(group)
-        if row and row.loss and purpose is Purpose.REMOVE and snapshot.hosts_in(group) == [host]:
+        if row and row.loss and purpose is Purpose.REMOVE and set(snapshot.hosts_in(group)) <= {host}:
             reasons.append(only(host, group, row.loss))
         elif row:
             # Of a host without a product, what is interrupted depends on the units alone.
             seen = snapshot if row.system else _with_units(snapshot, host, units)
-            reasons += row.may_stop(seen, host, purpose)
+            # A host that has left a group may never have been what its system does not know by its name.
+            reasons += [
+                reason for reason in row.may_stop(seen, host, purpose) if group in groups or reason.rule != "name"
+            ]
         else:
             reasons.append(silence(group, group, Silent("there is no rule for it yet")))
     reasons.sort(key=lambda reason: -reason.verdict.gravity)
@@ -197,15 +201,22 @@ def lacks(snapshot: Snapshot, groups: Iterable[str] = SYSTEM_GROUPS) -> list[str
     return list(dict.fromkeys(found))
 
 
-def systems_of(groups: Collection[str], unit: str) -> set[str]:
-    """Which systems must be asked to tell whether a unit has settled.
+def systems_of(groups: Collection[str], unit: str, purpose: Purpose = Purpose.RESTART) -> set[str]:
+    """Which systems must be asked to tell whether a unit has settled, or may stop.
 
     Args:
         groups: Groups of its host.
         unit: Its name, with or without `.service`.
+        purpose: Whether it comes back.
     """
-    name = unit.removesuffix(".service")
-    return {row.system for group, row in RULES.items() if group in groups and name in units_of(group)} - {""}
+    units = [unit.removesuffix(".service")]
+    return {row.system for group, row in RULES.items() if _is_concerned(group, groups, purpose, units)} - {""}
+
+
+def _is_concerned(group: str, groups: Collection[str], purpose: Purpose, units: Collection[str] | None) -> bool:
+    if units is None:
+        return group in groups
+    return bool(set(units_of(group)) & set(units)) and (group in groups or purpose is Purpose.REMOVE)
 
 
 def _with_units(snapshot: Snapshot, host: str, units: Collection[str] | None) -> Snapshot:

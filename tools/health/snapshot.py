@@ -166,11 +166,11 @@ class Partition:
 
 @dataclass(frozen=True)
 class Voter:
-    """A controller of the quorum.
+    """A controller of the quorum, or who follows it.
 
     Attributes:
         id: Its node id.
-        host: Its host's name.
+        host: Its host's name; empty of one that follows and is no broker.
         behind: Records of the metadata that it lacks.
         lag: Seconds since it had all that the leader had.
         directory: Id of its folder, by which the quorum knows it besides its number.
@@ -190,10 +190,16 @@ class Quorum:
     Attributes:
         leader: Node id of the active controller; -1 when there is none.
         voters: All that vote.
+        observers: Brokers, and controllers that do not vote yet: they follow the active one.
     """
 
     leader: int
     voters: tuple[Voter, ...]
+    observers: tuple[Voter, ...] = ()
+
+    def named(self) -> list[dict[str, Any]]:
+        """The voters as Ansible takes them: host, node id and the id of the folder."""
+        return [{"host": voter.host, "id": voter.id, "directory": voter.directory} for voter in self.voters]
 
 
 @dataclass(frozen=True)
@@ -388,7 +394,8 @@ def kafka_from(answer: Mapping[str, Any] | Silent | None) -> Kafka | Silent | No
         )
         for row in answer["partitions"]
     )
-    quorum = Quorum(answer["quorum"]["leader"], tuple(Voter(**row) for row in answer["quorum"]["voters"]))
+    members = {kind: tuple(Voter(**row) for row in answer["quorum"][kind]) for kind in ("voters", "observers")}
+    quorum = Quorum(answer["quorum"]["leader"], **members)
     brokers = tuple(Broker(**row) for row in answer["brokers"])
     return Kafka(
         partitions=partitions,

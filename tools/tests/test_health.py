@@ -283,7 +283,33 @@ def test_no_even_quorum_remains() -> None:
     answer = can_stop(quorum(0, 0, 0), "master2", Purpose.REMOVE)
     assert answer.verdict is Verdict.NO
     assert "2 controllers would remain" in texts(answer)
-    assert can_stop(quorum(0, 0, 0, 0), "master2", Purpose.REMOVE).verdict is Verdict.YES
+    snapshot = quorum(0, 0, 0)  # of which two have left the group
+    groups = {"master1": frozenset({"kafka_controller"}), "worker1": frozenset({"kafka_broker"})}
+    left = replace(snapshot, groups=groups | dict.fromkeys(("master2", "master3"), frozenset()))
+    assert can_stop(left, "master2", Purpose.REMOVE, {"kafka"}).verdict is Verdict.YES
+
+
+def test_a_controller_that_does_not_vote_yet_is_missed_by_nobody() -> None:
+    snapshot = quorum(0)
+    groups = {**snapshot.groups, "master2": frozenset({"kafka_controller"})}
+    joining = replace(snapshot, groups=groups, units=units(groups))
+    assert can_stop(joining, "master2").verdict is Verdict.YES
+    elsewhere = Kafka(quorum=Quorum(1, (Voter(1, "10.0.0.1"),)))  # known by an address: who is it?
+    assert can_stop(replace(joining, kafka=elsewhere), "master2").verdict is Verdict.UNKNOWN
+
+
+def test_what_leaves_is_asked_about_although_its_host_has_left_the_group() -> None:
+    groups = {**GROUPS, "worker1": frozenset({"spark_worker"})}
+    snapshot = Snapshot(groups, units(GROUPS), HDFS, KAFKA, SPARK)
+    for unit in ("kafka", "hdfs-datanode"):
+        assert can_stop(snapshot, "worker1", Purpose.REMOVE, {unit}).verdict is Verdict.NO
+    assert can_stop(replace(snapshot, kafka=Silent("no route")), "worker1", Purpose.REMOVE, {"kafka"}).verdict is (
+        Verdict.UNKNOWN
+    )
+    unknown = replace(snapshot, kafka=replace(KAFKA, brokers=KAFKA.brokers[2:]))
+    assert can_stop(unknown, "worker1", Purpose.REMOVE, {"kafka"}).verdict is Verdict.YES
+    nobody = replace(snapshot, groups={host: members - {"namenode"} for host, members in GROUPS.items()})
+    assert "the names of all files are lost" in texts(can_stop(nobody, "master1", Purpose.REMOVE, {"hdfs-namenode"}))
 
 
 @st.composite
@@ -374,6 +400,9 @@ def test_a_datanode_is_removed_only_when_enough_remain_with_room_and_the_copies(
     assert [r.rule for r in can_stop(three, "worker1", Purpose.REMOVE, {"hdfs-datanode"}).reasons] == ["drain"]
     assert isinstance(three.hdfs, Hdfs)
     gone = replace(three.hdfs.datanodes[0], state="Decommissioned")
+    moving = replace(gone, state="Decommission In Progress")
+    draining = replace(three, hdfs=replace(three.hdfs, datanodes=(moving, *three.hdfs.datanodes[1:])))
+    assert can_stop(draining, "worker1", Purpose.REMOVE, {"hdfs-datanode"}).verdict is Verdict.WAIT
     drained = replace(three, hdfs=replace(three.hdfs, datanodes=(gone, *three.hdfs.datanodes[1:])))
     assert can_stop(drained, "worker1", Purpose.REMOVE, {"hdfs-datanode"}).verdict is Verdict.YES
     small = tuple(replace(node, used=20 * GIB) for node in three.hdfs.datanodes)
@@ -506,6 +535,13 @@ def test_a_controller_has_settled_when_it_has_caught_up_with_an_active_one() -> 
     assert settled(quorum(0, 0, 0), "master2", "kafka").verdict is Verdict.YES
     assert settled(quorum(0, 9, 0), "master2", "kafka").verdict is Verdict.WAIT
     assert settled(quorum(0, 0, 0, leader=-1), "master2", "kafka").verdict is Verdict.WAIT
+    three = quorum(0, 0, 0)
+    for name in ("master2", ""):  # of a follower that is no broker, only the number is known
+        for lag, verdict in ((0, Verdict.YES), (9, Verdict.WAIT)):
+            follows = Quorum(1, (Voter(1, "master1"),), (Voter(2, name, lag=lag),))
+            assert settled(replace(three, kafka=Kafka(quorum=follows)), "master2", "kafka").verdict is verdict
+    alone = replace(three, kafka=Kafka(quorum=Quorum(1, (Voter(1, "master1"),))))
+    assert settled(alone, "master2", "kafka").verdict is Verdict.WAIT
 
 
 def test_a_namenode_has_settled_out_of_safe_mode_with_its_datanodes_and_their_reports() -> None:

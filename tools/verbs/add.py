@@ -12,7 +12,7 @@ from tools.terminal import Problem, console
 from tools.verbs import members, moves
 from tools.verbs.members import MEMBERS, Step
 from tools.verbs.moves import Moves
-from tools.verbs.plan import confirm, kafka_of, play
+from tools.verbs.plan import confirm, kafka_of, play, settle
 
 WRITE = (
     "The inventory is the only list of hosts: write it there first, a line below `hosts:` in hosts.yml "
@@ -105,4 +105,5 @@ def add(cluster: Cluster, host: str, yes: bool) -> None:
         if not play("add", words, descriptor):
             raise Problem("Stopped there. The same command goes on with what is left to do.")
         lacks = [str(one) for unit in words["units"] for one in settled(gather(cluster), host, unit).lacks]
+        settle(cluster, snapshot)
     console.print(f"{host} takes part." if not lacks else " ".join(lacks), markup=False)

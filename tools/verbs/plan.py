@@ -16,11 +16,13 @@ from rich.table import Table
 from tools import ROOT, daemons
 from tools.cluster import Cluster
 from tools.health import lock
-from tools.health.gate import Answer, can_stop, leads
+from tools.health.gate import RULES, Answer, can_stop, lacks, leads
 from tools.health.snapshot import Kafka, Silent, Snapshot
 from tools.health.verdicts import Purpose, Verdict
+from tools.health.watch import whole
 from tools.terminal import Problem, console, nearest
 
+SETTLING_SECONDS = 300
 RESUMED_SECONDS = 3600  # after which the same words mean a new restart
 
 
@@ -141,3 +143,17 @@ def play(playbook: str, words: Mapping[str, Any], descriptor: int) -> bool:
     """Let Ansible carry out a playbook of ansible/; whether all of it went well."""
     command = ["ansible-playbook", f"ansible/{playbook}.yml", "--extra-vars", json.dumps(words)]
     return subprocess.run(command, cwd=ROOT, pass_fds=[descriptor], check=False).returncode == 0
+
+
+def settle(cluster: Cluster, before: Snapshot) -> None:
+    """Wait until all that took part before a verb does so again: jobs begin anew when what they use was interrupted.
+
+    Args:
+        cluster: The hosts and their groups.
+        before: The cluster before the verb: what was missing then is not waited for.
+    """
+    known = lacks(before, RULES)
+    if lacking := whole(cluster, 0, known):
+        console.print(f"  waits: {' '.join(lacking)}", markup=False)
+        if lacking := whole(cluster, SETTLING_SECONDS, known):
+            console.print(f"Not yet what it was: {' '.join(lacking)}", markup=False)

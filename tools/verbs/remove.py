@@ -46,8 +46,6 @@ def steps(snapshot: Snapshot, host: str, planned: Moves, reasons: list[Reason]) 
         found.append(
             Step("drain the Spark worker", busy.text if busy else "its executors end, others take their place")
         )
-    if "kafka_controller" in groups:
-        found.append(Step("take the controller out of the quorum"))
     if answers:
         units = ", ".join(dict.fromkeys(daemon.unit for daemon in daemons.of_groups(groups)))
         written = by_rule.get("files being written")
@@ -72,15 +70,12 @@ def typed(cluster_name: str, given: str) -> None:
 def words_of(cluster: Cluster, snapshot: Snapshot, host: str, planned: Moves) -> dict[str, Any]:
     """What the playbooks are told."""
     answers = not isinstance(snapshot.units[host], Silent)
-    kafka = kafka_of(snapshot)
-    broker = kafka.broker_on(host)
-    voter = next((voter for voter in kafka.quorum.voters if voter.host == host), None)
+    broker = kafka_of(snapshot).broker_on(host)
     drained = snapshot.unit(host, "spark-worker")
     return members.words_of(cluster, snapshot, host, planned) | {
         "present": [host] if answers else [],
         "worker": [host] if isinstance(drained, UnitState) and drained.active else [],
         "broker": broker.id if broker else 0,
-        "voter": {"id": voter.id, "directory": voter.directory} if voter else {},
         "cordoned": {str(broker.id): True} if broker and answers and not broker.fenced else {},
     }
 

@@ -9,9 +9,9 @@ from tools.health import lock
 from tools.health.snapshot import Hdfs, Silent, Snapshot, gather
 from tools.health.verdicts import Reason, Verdict, count, silence, size
 from tools.terminal import Problem, console
-from tools.verbs import add, members, remove
+from tools.verbs import add, members
 from tools.verbs.members import MEMBERS, Step
-from tools.verbs.plan import confirm, kafka_of, play
+from tools.verbs.plan import confirm, kafka_of, play, settle
 
 # What a host holds that has not been replaced; the last one is there while a replacement is under way.
 LOOK = """
@@ -126,9 +126,10 @@ def replace(cluster: Cluster, host: str, yes: bool) -> None:
             members.refuse(host, "replaced", losses(snapshot, host))
         members.show(steps(snapshot, host))
         confirm(yes)
-        words = remove.words_of(cluster, snapshot, host, {}) | add.words_of(cluster, snapshot, host, {})
-        if held:  # the controller that votes now is the new one
-            words["voter"] = {}
+        words = add.words_of(cluster, snapshot, host, {})
+        if not held:  # what votes later is the new one
+            words["voters"] = [voter for voter in kafka_of(snapshot).quorum.named() if voter["host"] == host]
         if not play("replace", words, descriptor):
             raise Problem("Stopped there. The same command goes on with what is left to do.")
+        settle(cluster, snapshot)
     console.print(f"{host} takes part again.", markup=False)

@@ -12,7 +12,7 @@ from tools.cluster import Cluster, Host
 from tools.health import lock
 from tools.health.snapshot import gather
 from tools.terminal import Problem, console
-from tools.verbs.plan import Step, begin, begun, begun_at, chosen, confirm, play, refuse, restart_plan, show
+from tools.verbs.plan import Step, begin, begun, begun_at, chosen, confirm, play, refuse, restart_plan, settle, show
 
 
 def services() -> list[str]:
@@ -45,7 +45,8 @@ def restart(cluster: Cluster, host: str, service: str, yes: bool) -> None:
     units = chosen(service, services(), "service")
     verb = " ".join(["make restart", *([f"HOST={host}"] if host else []), *([f"SERVICE={service}"] if service else [])])
     with lock.held(cluster, verb) as descriptor:
-        plan = restart_plan(gather(cluster), hosts, units)
+        snapshot = gather(cluster)
+        plan = restart_plan(snapshot, hosts, units)
         if not plan:
             raise Problem(
                 f"{host or 'No host'} runs no {service or 'daemon'} now: `make status` shows what runs where. "
@@ -64,3 +65,4 @@ def restart(cluster: Cluster, host: str, service: str, yes: bool) -> None:
         if not play("restart", {"plan": order}, descriptor):
             raise Problem("Stopped there. The same command goes on with what has not restarted yet.")
         begun(cluster).unlink()
+        settle(cluster, snapshot)

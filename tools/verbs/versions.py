@@ -22,7 +22,7 @@ from tools.health import lock
 from tools.health.snapshot import Kafka, Snapshot, gather, states
 from tools.health.units import HostReport, Installed, look_at
 from tools.terminal import Problem, console
-from tools.verbs.plan import Step, chosen, confirm, kafka_of, play, refuse, restart_plan, show
+from tools.verbs.plan import Step, chosen, confirm, kafka_of, play, refuse, restart_plan, settle, show
 from tools.verbs.restart import services
 
 # The jobs run Spark's programs, too: the stream starts anew in the version of its executors.
@@ -122,6 +122,7 @@ def change(cluster: Cluster, inventory: Path, product: str, version: str, yes: b
                 raise Problem(
                     f"Stopped there. `{verb}` goes on with what is left, and {inventory / FILE} says the version."
                 )
+        settle(cluster, snapshot)
 
 
 def plan(snapshot: Snapshot, found: Mapping[str, Installed], product: str, version: str) -> list[Step]:

@@ -179,13 +179,14 @@ def _room(snapshot: Snapshot, hdfs: Hdfs, node: DataNode, held: list[Placement])
         names = {other.host for other in others}
         left = sum(one.blocks for one in held if not one.open and len(one.holders & names) < one.copies)
         alone = sum(placement.blocks for placement in held if placement.holders == {node.host})
+        moves = node.state == "Decommission In Progress"
         yield Reason(
-            Verdict.NO,
+            Verdict.WAIT if moves else Verdict.NO,
             "drain",
             "HDFS",
             f"{node.host}'s DataNode holds {count(sum(placement.blocks for placement in held), 'block')}; "
             f"{left:,} of them still lack a copy on the others, {alone:,} are nowhere else.",
-            REMOVES.format(host=node.host),
+            AGAIN if moves else REMOVES.format(host=node.host),
             left,
             0,
         )

@@ -155,19 +155,19 @@ def controller(snapshot: Snapshot, host: str, purpose: Purpose) -> Iterator[Reas
     voters = kafka.quorum.voters
     me = next((voter for voter in voters if voter.host == host), None)
     if me is None:
-        if purpose is not Purpose.REMOVE:
+        # One that does not vote yet is missed by nobody; one that the quorum knows by another name would be.
+        if purpose is not Purpose.REMOVE and not {voter.host for voter in voters} <= snapshot.groups.keys():
             yield from nameless(snapshot, host, UNIT, "voting controller", "Kafka")
         return
     if purpose is Purpose.REMOVE:
         if len(voters) == 1:
             yield only(host, "kafka_controller", "the metadata of all topics are lost")
             return
-        if len(voters) % 2:
-            text = (
-                f"{len(voters) - 1} controllers would remain, which bear no more failures than {len(voters) - 2} would."
-            )
-            step = "Remove two, or add one first."
-            yield Reason(Verdict.NO, "odd quorum", "quorum", text, step, len(voters) - 1, len(voters) - 2)
+        left = len(set(snapshot.hosts_in("kafka_controller")) - {host})
+        if left % 2 == 0:
+            text = f"{left} controllers would remain, which bear no more failures than {left - 1} would."
+            step = "Take two hosts out of the group kafka_controller, and `make kafka` lets them vote no more."
+            yield Reason(Verdict.NO, "odd quorum", "quorum", text, step, left, left - 1)
             return
     elif len(voters) == 1:
         text = f"{host} has the only controller: until it is back no topic, leader or setting can change."
@@ -208,14 +208,15 @@ def broker_settled(snapshot: Snapshot, host: str, _before: Snapshot | None) -> I
 
 
 def controller_settled(snapshot: Snapshot, host: str, _before: Snapshot | None) -> Iterator[Reason]:
-    """There is an active controller, and this one has caught up with it."""
+    """There is an active controller, and this one has caught up with it, whether it votes already or not."""
     kafka = snapshot.kafka
     if kafka is None or isinstance(kafka, Silent):
         yield silence("quorum", "Kafka", kafka or Silent("no host is in the group kafka_broker"))
         return
-    me = next((voter for voter in kafka.quorum.voters if voter.host == host), None)
+    known = [voter for voter in (*kafka.quorum.voters, *kafka.quorum.observers) if voter.host in (host, "")]
+    me = min(known, key=lambda voter: (not voter.host, -voter.lag), default=None)
     if me is None or kafka.quorum.leader < 0:
-        text = "there is no active controller." if me else f"{host}'s controller is no voter."
+        text = "there is no active controller." if me else f"{host}'s controller does not follow the active one yet."
         yield not_yet("quorum", host, text)
     elif me.lag > CAUGHT_UP_SECONDS:
         text = f"{host}'s controller is {count(me.behind, 'record')} behind, for {me.lag:.0f} s."

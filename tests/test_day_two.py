@@ -126,6 +126,18 @@ def test_a_namenode_is_not_formatted_while_datanodes_hold_blocks(cluster: Cluste
     wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))
 
 
+def test_a_first_controller_is_not_formatted_while_brokers_have_partitions(cluster: Cluster) -> None:
+    cluster.ssh("master1", "sudo systemctl stop kafka && sudo mv /var/lib/kafka/data /var/lib/kafka/away")
+    try:
+        failed = cluster.make("kafka", check=False)
+        assert failed.code
+        assert "there are partitions on worker1, worker2" in " ".join(failed.output.split())
+    finally:
+        cluster.ssh("master1", "sudo rm -rf /var/lib/kafka/data; sudo mv /var/lib/kafka/away /var/lib/kafka/data")
+        cluster.ssh("master1", "sudo systemctl start kafka")
+    wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))
+
+
 def test_a_host_that_leaves_a_group_runs_its_daemon_no_more(cluster: Cluster) -> None:
     path = cluster.lab.inventory / "hosts.yml"
     before = path.read_text()

@@ -15,12 +15,12 @@ from tests.labs import TestLab, clone, derive, destroy
 pytestmark = pytest.mark.long
 
 LAYOUTS: dict[str, dict[str, Any]] = {
-    # A controller that is no broker, a master that is a worker, an edge host that is a broker.
+    # Three controllers, of which one is nothing else, a master that is a worker, an edge host that is a broker.
     "apart": {
         "hosts": {
-            "head1": ["namenode", "spark_master", "spark_worker", "spark_history"],
+            "head1": ["namenode", "kafka_controller", "spark_master", "spark_worker", "spark_history"],
             "quorum1": ["kafka_controller"],
-            "store1": ["datanode", "kafka_broker"],
+            "store1": ["datanode", "kafka_controller", "kafka_broker"],
             "store2": ["datanode", "kafka_broker", "spark_worker"],
             "edge1": ["kafka_broker", "edge"],
         },

@@ -1,4 +1,4 @@
-"""A host joins, leaves, and comes back empty, while sales run: the oracle finds none lost and none twice."""
+"""Hosts and controllers join, leave, come back empty, while sales run: the oracle finds none lost and none twice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 from tests.commands import Result, wait_for
 from tests.conftest import Cluster
 from tests.labs import with_worker
+from tests.test_gate import gate, reason, stopped
 from tools.faults import plan
 from tools.faults.pipeline import Pipeline
 from tools.faults.verdict import finish
@@ -68,6 +70,14 @@ def states(cluster: Cluster) -> dict[str, str]:
     return {name.split(":")[0]: node["adminState"] for name, node in nodes.items()}
 
 
+def voters(cluster: Cluster) -> set[int]:
+    """Node ids of the controllers that vote."""
+    ask = "kafka-metadata-quorum --bootstrap-server master1:9092 describe --status"
+    found = re.search(r"CurrentVoters: +(\[.*\])", cluster.ssh("master1", ask).output)
+    assert found
+    return {voter["id"] for voter in json.loads(found[1])}
+
+
 def throttles(cluster: Cluster) -> str:
     """Settings of brokers and topics that limit moves."""
     ask = "kafka-configs --bootstrap-server master1:9092 --describe"
@@ -117,6 +127,27 @@ def test_a_host_is_removed_and_forgotten(cluster: Cluster, sales: Pipeline, host
     write(cluster, hosts)
 
 
+def test_brokers_become_controllers(cluster: Cluster, sales: Pipeline, hosts: dict[str, Any]) -> None:
+    more = deepcopy(hosts)
+    more["all"]["children"]["kafka_controller"]["hosts"] |= {"worker1": {}, "worker2": {}}
+    write(cluster, more)
+    cluster.make("kafka")
+    assert voters(cluster) == {1, 2, 3}
+    assert cluster.make("kafka").changed == 0
+    assert "2 controllers would remain" in refused(cluster, "can-stop", "HOST=worker1", "FOR=remove")
+
+
+def test_two_controllers_of_three_must_stay_and_ignoring_it_stops_all_changes(
+    cluster: Cluster, sales: Pipeline
+) -> None:
+    create = "timeout 30 kafka-topics --bootstrap-server master1:9092 --create --topic refused"
+    with stopped(cluster, ("worker1", "kafka")):
+        found = reason(gate(cluster, "worker2"), "quorum")
+        assert (found["verdict"], found["number"], found["bound"]) == ("NO", 1, 2)
+        with stopped(cluster, ("worker2", "kafka")):
+            assert cluster.ssh("master1", create, check=False).code
+
+
 def test_a_host_that_was_made_anew_becomes_what_it_was(cluster: Cluster, sales: Pipeline) -> None:
     before = copies(cluster, 2)
     # What the removal has moved may have one copy for a moment: until there is another, the host is not deleted.
@@ -126,3 +157,11 @@ def test_a_host_that_was_made_anew_becomes_what_it_was(cluster: Cluster, sales: 
     assert copies(cluster, 2) == before
     assert states(cluster)["worker1"] == "In Service"
     assert "Under-replicated blocks:\t0" in cluster.ssh("master1", "sudo -u hdfs hdfs fsck /").output
+    assert voters(cluster) == {1, 2, 3}
+
+
+def test_controllers_become_brokers_alone(cluster: Cluster, sales: Pipeline, hosts: dict[str, Any]) -> None:
+    write(cluster, hosts)
+    cluster.make("kafka")
+    assert voters(cluster) == {1}
+    assert cluster.make("kafka").changed == 0

@@ -51,11 +51,16 @@ class Progress:
     def look(self, now: float) -> None:
         """Report if it is time to."""
         if not self._ready and self._delivery.delivered:
-            self._ready = True
             log.info("first event acknowledged")
-            notify(READY="1", STATUS="sending")
+            self.ready()
         if now - self._last[0] >= PROGRESS_EVERY:
             self.report(now)
+
+    def ready(self) -> None:
+        """Tell systemd, once, that the producer has started: it takes one that ends before that for a failure."""
+        if not self._ready:
+            self._ready = True
+            notify(READY="1", STATUS="sending")
 
     def report(self, now: float) -> None:
         """Report now."""
@@ -92,6 +97,7 @@ def run(settings: Settings) -> int:
         send_all(settings, delivery, progress, stop)
         while not stop() and not delivery.drained():
             progress.look(time.monotonic())
+        progress.ready()
     finally:
         notify(STOPPING="1")
         left = delivery.flush(FLUSH_TIMEOUT)

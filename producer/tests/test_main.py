@@ -99,6 +99,20 @@ def test_all_events_arrive_once_and_in_order(broker: Broker, topic: str, tmp_pat
     assert [event["order_id"] for event in received(broker, topic)] == [str(number) for number in range(rows)]
 
 
+@pytest.mark.parametrize("rows", [1, 30])
+def test_an_input_that_ends_at_once_has_started_all_the_same(
+    broker: Broker, topic: str, tmp_path: Path, rows: int
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address := str(tmp_path / "notify"))
+        arguments = ["--input", str(csv(tmp_path, rows)), "--rate", "0", "--topic", topic]
+        process = start(*arguments, KAFKA_BOOTSTRAP_SERVERS=broker.address, NOTIFY_SOCKET=address)
+        output, _ = process.communicate(timeout=60)
+        assert (process.returncode, f"all {rows} events delivered" in output) == (0, True), output
+        systemd.settimeout(1)
+        assert systemd.recv(4096).startswith(b"READY=1\n")
+
+
 def test_sigterm_sends_what_is_in_the_queue(broker: Broker, topic: str, tmp_path: Path) -> None:
     arguments = ["--input", str(csv(tmp_path, 5)), "--rate", "2000", "--loop", "--topic", topic]
     process = start(*arguments, KAFKA_BOOTSTRAP_SERVERS=broker.address)

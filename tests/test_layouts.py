@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.commands import run
+from tests.commands import Result, run, wait_for
 from tests.labs import TestLab, clone, derive, destroy
 
 pytestmark = pytest.mark.long
@@ -45,7 +45,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clone(tmp_path_factory.mktemp("layouts"))
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(params=LAYOUTS, scope="module")
 def lab(request: pytest.FixtureRequest, checkout: Path) -> Iterator[TestLab]:
     """A lab that nothing has been deployed on."""
     layout = LAYOUTS[request.param]
@@ -72,3 +72,23 @@ def test_the_main_job_runs_and_a_second_deployment_changes_nothing(checkout: Pat
     run("make", "lab", inventory, cwd=checkout, timeout=1800)
     assert run("make", "site", inventory, cwd=checkout).changed == 0
     assert "Traceback" not in run("make", "check", inventory, cwd=checkout).output
+
+
+@pytest.mark.parametrize("lab", ["apart"], indirect=True)
+def test_two_controllers_of_three_must_stay_and_ignoring_it_stops_all_changes(checkout: Path, lab: TestLab) -> None:
+    inventory = f"INVENTORY={lab.inventory.relative_to(checkout)}"
+    run("make", "lab", inventory, cwd=checkout, timeout=1800)
+    create = "timeout 60 kafka-topics --bootstrap-server store1:9092 --create --topic"
+
+    def on(host: str, command: str, check: bool = True) -> Result:
+        return run("ssh", "-F", lab.ssh_config, host, command, check=check)
+
+    on("quorum1", "sudo systemctl stop kafka")
+    refused = run("make", "can-stop", "HOST=head1", inventory, cwd=checkout, check=False).output
+    assert "stopping head1 leaves 1 of 3 controllers caught up; 2 are needed" in refused
+    on("store1", f"{create} made")
+    on("head1", "sudo systemctl stop kafka")
+    assert on("store1", f"{create} refused", check=False).code
+    for host in ("head1", "quorum1"):
+        on(host, "sudo systemctl start --no-block kafka")
+    wait_for("changes are made again", lambda: on("store1", f"{create} again --if-not-exists"))

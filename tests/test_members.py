@@ -137,21 +137,18 @@ def test_brokers_become_controllers(cluster: Cluster, sales: Pipeline, hosts: di
     assert "2 controllers would remain" in refused(cluster, "can-stop", "HOST=worker1", "FOR=remove")
 
 
-def test_two_controllers_of_three_must_stay_and_ignoring_it_stops_all_changes(
-    cluster: Cluster, sales: Pipeline
-) -> None:
-    create = "timeout 30 kafka-topics --bootstrap-server master1:9092 --create --topic refused"
+def test_two_controllers_of_three_must_stay(cluster: Cluster, sales: Pipeline) -> None:
     with stopped(cluster, ("worker1", "kafka")):
         found = reason(gate(cluster, "worker2"), "quorum")
         assert (found["verdict"], found["number"], found["bound"]) == ("NO", 1, 2)
-        with stopped(cluster, ("worker2", "kafka")):
-            assert cluster.ssh("master1", create, check=False).code
 
 
 def test_a_host_that_was_made_anew_becomes_what_it_was(cluster: Cluster, sales: Pipeline) -> None:
     before = copies(cluster, 2)
+    # A stream whose log has lost a copy with the removed DataNode goes on with the other one until it begins anew.
+    cluster.ssh("edge1", f"sudo systemctl restart {sales.streaming}")
     # What the removal has moved may have one copy for a moment: until there is another, the host is not deleted.
-    wait_for("worker1 is made anew", lambda: cluster.make("renew", "HOST=worker1", check=False).code == 0)
+    wait_for("worker1 is made anew", lambda: cluster.make("renew", "HOST=worker1"))
     output = cluster.make("replace", "HOST=worker1", "YES=1").output
     assert "worker1 takes part again." in output
     assert copies(cluster, 2) == before

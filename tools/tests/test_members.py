@@ -230,6 +230,10 @@ def test_disks_with_what_is_nowhere_else_are_not_deleted(monkeypatch: pytest.Mon
     monkeypatch.setattr(verb, "gather", lambda _: replace(GROWN, hdfs=replace(HDFS, placements=(SPREAD, alone))))
     with pytest.raises(Problem, match=r"worker1 was not deleted: 1 block .* FORCE=1"):
         verb.may_be_deleted(CLUSTER, "worker1")
+    log = replace(alone, open=True, example="/spark-events/app")
+    monkeypatch.setattr(verb, "gather", lambda _: replace(GROWN, hdfs=replace(HDFS, placements=(SPREAD, log))))
+    with pytest.raises(Problem, match=r"/spark-events/app .* is being written, .* `make restart SERVICE=retail-"):
+        verb.may_be_deleted(CLUSTER, "worker1")
 
 
 def test_a_lost_controller_is_taken_out_of_the_quorum_first() -> None:

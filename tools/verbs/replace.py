@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tools.cluster import Cluster
 from tools.health import lock
@@ -54,10 +54,8 @@ def losses(snapshot: Snapshot, host: str) -> list[Reason]:
         hdfs = snapshot.hdfs
         if not isinstance(hdfs, Hdfs):
             found.append(silence("blocks", "HDFS", hdfs or Silent("no host")))
-        elif lost := hdfs.missing + _believed(hdfs, [{host}]):
-            text = f"{count(lost, 'block')} of HDFS {'has' if lost == 1 else 'have'} no copy on another DataNode."
-            step = f"Bring the disks of {host} back, or delete those files: `hdfs fsck / -list-corruptfileblocks`."
-            found.append(Reason(Verdict.NO, "last copy", "HDFS", text, step, lost, 0))
+        else:
+            found += _blocks(hdfs, host)
     kafka = kafka_of(snapshot)
     broker = kafka.broker_on(host)
     alone = [one for one in kafka.partitions if broker and broker.id in one.replicas and not set(one.isr) - {broker.id}]
@@ -68,6 +66,23 @@ def losses(snapshot: Snapshot, host: str) -> list[Reason]:
     if kafka.quorum.leader < 0:
         found.append(Reason(Verdict.NO, "quorum", "quorum", "the controllers have no majority without it."))
     return found
+
+
+def _blocks(hdfs: Hdfs, host: str) -> Iterator[Reason]:
+    """Blocks that are, or were, on a host and nowhere else."""
+    alone = [one for one in hdfs.placements or () if one.holders == {host}]
+    written = [one for one in alone if one.open]
+    if lost := hdfs.missing + sum(one.blocks for one in alone if not one.open):
+        text = f"{count(lost, 'block')} of HDFS {'has' if lost == 1 else 'have'} no copy on another DataNode."
+        step = f"Bring the disks of {host} back, or delete those files: `hdfs fsck / -list-corruptfileblocks`."
+        yield Reason(Verdict.NO, "last copy", "HDFS", text, step, lost, 0)
+    if written:
+        # A writer goes on with the copies that are left, and HDFS makes no others before it closes the file.
+        text = (
+            f"{written[0].example} ({len(written)} in all) is being written, with its only copy on {host}: its writer "
+            "must close it or begin anew, as the stream does with `make restart SERVICE=retail-streaming`."
+        )
+        yield Reason(Verdict.NO, "files being written", written[0].example, text, "", len(written), 0)
 
 
 def steps(snapshot: Snapshot, host: str) -> list[Step]:

@@ -114,27 +114,25 @@ def test_another_node_id_than_the_disk_has_is_refused_before_a_broker_is_touched
     assert {host: started(cluster, host, "kafka") for host in BROKERS} == ids
 
 
-def test_a_namenode_is_not_formatted_while_datanodes_hold_blocks(cluster: Cluster) -> None:
-    cluster.ssh("master1", "sudo systemctl stop hdfs-namenode && sudo mv /var/lib/hdfs/name /var/lib/hdfs/away")
+@pytest.mark.parametrize(
+    ("product", "unit", "folder", "said"),
+    [
+        ("hdfs", "hdfs-namenode", "name", "worker1, worker2 hold blocks"),
+        ("kafka", "kafka", "data", "there are partitions on worker1, worker2"),
+    ],
+)
+def test_nothing_is_formatted_anew_while_others_hold_what_it_would_not_know(
+    cluster: Cluster, product: str, unit: str, folder: str, said: str
+) -> None:
+    kept, away = f"/var/lib/{product}/{folder}", f"/var/lib/{product}/away"
+    cluster.ssh("master1", f"sudo systemctl stop {unit} && sudo mv {kept} {away}")
     try:
-        failed = cluster.make("hdfs", check=False)
+        failed = cluster.make(product, check=False)
         assert failed.code
-        assert "worker1, worker2 hold blocks" in " ".join(failed.output.split())
+        assert said in " ".join(failed.output.split())
     finally:
-        cluster.ssh("master1", "sudo rm -rf /var/lib/hdfs/name; sudo mv /var/lib/hdfs/away /var/lib/hdfs/name")
-        cluster.ssh("master1", "sudo systemctl start hdfs-namenode")
-    wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))
-
-
-def test_a_first_controller_is_not_formatted_while_brokers_have_partitions(cluster: Cluster) -> None:
-    cluster.ssh("master1", "sudo systemctl stop kafka && sudo mv /var/lib/kafka/data /var/lib/kafka/away")
-    try:
-        failed = cluster.make("kafka", check=False)
-        assert failed.code
-        assert "there are partitions on worker1, worker2" in " ".join(failed.output.split())
-    finally:
-        cluster.ssh("master1", "sudo rm -rf /var/lib/kafka/data; sudo mv /var/lib/kafka/away /var/lib/kafka/data")
-        cluster.ssh("master1", "sudo systemctl start kafka")
+        cluster.ssh("master1", f"sudo rm -rf {kept}; sudo mv {away} {kept}")
+        cluster.ssh("master1", f"sudo systemctl start {unit}")
     wait_for("all units run", lambda: all(all_units_run(cluster, host) for host in UNITS))
 
 

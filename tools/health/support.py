@@ -102,8 +102,7 @@ def of_control(cluster: Cluster) -> dict[str, str]:
 
 
 def _timeline(cluster: Cluster) -> str:
-    now = time.time()
-    found = timeline.gather(cluster, now - TIMELINE_SECONDS, now)
+    found = timeline.gather(cluster, time.time() - TIMELINE_SECONDS)
     notes = [json.dumps({"note": note}, ensure_ascii=False) for note in found.notes]
     return "".join(f"{line}\n" for line in (*notes, *map(timeline.as_json, found.events)))
 

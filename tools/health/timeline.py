@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import shlex
 import sys
@@ -156,18 +157,28 @@ class Account:
     notes: Sequence[str] = ()
 
 
-def ask(host: Host, begin: float, end: float) -> Account:
-    """Ask a host for its clock and its journal."""
-    words = [
-        *("sudo", "-n", "journalctl", f"--since=@{begin:.0f}", f"--until=@{end:.0f}", f"--lines={LINES}", "--quiet"),
+def journalctl(begin: float, end: float) -> list[str]:
+    """The command that prints a host's lines of a time, which is exact: what has just happened is among them.
+
+    Args:
+        begin: Seconds since 1970.
+        end: Likewise; infinite for all that a host has, whatever its clock says.
+    """
+    return [
+        *("sudo", "-n", "journalctl", f"--since=@{begin:.6f}", f"--lines={LINES}", "--quiet"),
+        *([f"--until=@{end:.6f}"] if end < math.inf else []),
         *("--no-pager", "--output=json", "--output-fields=MESSAGE,UNIT,_SYSTEMD_UNIT,_PID", "--case-sensitive=yes"),
         f"--grep={pattern()}",
     ]
+
+
+def ask(host: Host, begin: float, end: float) -> Account:
+    """Ask a host for its clock and its journal."""
     try:
         asked = time.time()
         clock = host.run("date +%s.%N", timeout=30)
         answered = time.time()
-        done = host.run(shlex.join(words), timeout=120)
+        done = host.run(shlex.join(journalctl(begin, end)), timeout=120)
     except UnreachableError as error:
         return Account(notes=[f"{host.name} cannot be reached ({error}): its events are missing."])
     if clock.code or (done.code and done.err.strip()):
@@ -204,7 +215,7 @@ def of_control(cluster: Cluster) -> Iterator[Event]:
         yield Event(row["since"], CONTROL, "make", f"`{row['verb']}` of {row['user']} began")
 
 
-def gather(cluster: Cluster, begin: float, end: float) -> Account:
+def gather(cluster: Cluster, begin: float, end: float = math.inf) -> Account:
     """Everything that is known of a time, in order."""
     accounts = cluster.on_all(lambda host: ask(host, begin, end)).values()
     control = [one for one in of_control(cluster) if begin <= one.time <= end]
@@ -239,13 +250,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What happened on all hosts, by time.")
     parser.add_argument("-i", "--inventory", action="append", default=[], help="instead of ANSIBLE_INVENTORY")
     parser.add_argument("--from", dest="begin", default="-30m", help="like -30m, -2h, or an ISO time (%(default)s)")
-    parser.add_argument("--to", dest="end", default="-0s", help="likewise; default: now")
+    parser.add_argument("--to", dest="end", help="likewise; default: all until now")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each event")
     options = parser.parse_args(argv)
 
     def command() -> None:
         now = time.time()
-        begin, end = moment(options.begin, now), moment(options.end, now)
+        begin, end = moment(options.begin, now), moment(options.end, now) if options.end else math.inf
         if begin >= end:
             raise Problem(f"{options.begin} is not before {options.end}: nothing lies between them.")
         found = gather(clusters.from_inventory(options.inventory), begin, end)
@@ -258,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
             console.print(table(found.events))
         else:
-            span = timedelta(seconds=round(end - begin))
+            span = timedelta(seconds=round(min(end, now) - begin))
             errors.print(f"Nothing that counts happened in these {span}.", markup=False)
 
     run(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import datetime
 from pathlib import Path
@@ -65,6 +66,11 @@ def test_units_that_are_not_of_the_cluster_are_left_out() -> None:
 def test_events_of_all_hosts_come_in_order_and_none_twice() -> None:
     early, late = Event(1.0, "worker2", "kafka", "kafka stopped"), Event(2.0, "master1", "kafka", "broker 3 fenced")
     assert merged([late, early, late]) == [early, late]
+
+
+def test_what_has_just_happened_is_asked_for() -> None:
+    assert {"--since=@0.250000", "--until=@0.750000"} <= set(timeline.journalctl(0.25, 0.75))
+    assert not [word for word in timeline.journalctl(0.25, math.inf) if word.startswith("--until")]
 
 
 def test_times_are_relative_or_iso() -> None:

@@ -63,15 +63,18 @@ class Cluster:
 
     Attributes:
         user: Who made it: an ordinary user, who types every command in a terminal.
-        checkout: The user's own.
-        lab: Where it lies.
+        lab: Where it lies, in a checkout of the user's own.
     """
 
     user: Person
-    checkout: Path
     lab: TestLab
     interrupted: Result = field(init=False)
     deployed: Result = field(init=False)
+
+    @property
+    def checkout(self) -> Path:
+        """The folder in which the user types."""
+        return self.lab.checkout
 
     def make(
         self,
@@ -142,7 +145,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         user = add_person(home)
         undone.callback(remove_person, home)
         copy(checkout)
-        made = Cluster(user, checkout, derive("lab", "e2e", "192.168.57", 10000, checkout=checkout))
+        made = Cluster(user, derive("lab", "e2e", "192.168.57", 10000, checkout=checkout))
         # It begins with Kafka's version before, from which the tests of day two go to that of this release.
         asked = {"all": {"vars": {"product_versions": {"kafka": OLD_KAFKA}}}}
         (made.lab.inventory / "versions.yml").write_text(yaml.safe_dump(asked))

@@ -163,7 +163,7 @@ def test_the_dashboard_shows_it_all_in_a_browser(cluster: Cluster) -> None:
 
 def test_another_lab_runs_beside_it(cluster: Cluster, packages: Path, own_hosts: Path) -> None:
     beside = derive("mini", "beside", "192.168.62", 12000, checkout=cluster.checkout)
-    other = Cluster(cluster.user, cluster.checkout, beside)
+    other = Cluster(cluster.user, beside)
     other.make("hosts")
     try:
         assert other.ssh("mini1", "hostname").output.strip() == "mini1"

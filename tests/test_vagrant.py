@@ -42,8 +42,12 @@ puts(ARGV.to_h { |provider|
 class Project:
     """A clone of the checkout, with a profile of its own beside those of the repository."""
 
-    checkout: Path
     lab: TestLab
+
+    @property
+    def checkout(self) -> Path:
+        """The clone."""
+        return self.lab.checkout
 
     @property
     def environment(self) -> dict[str, str]:
@@ -79,7 +83,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     checkout = clone(folder)
     lab = derive("mini", "vagrant", NETWORK, 9000, checkout=checkout)
     shutil.copytree(lab.inventory, checkout / "inventories" / lab.name)
-    yield Project(checkout, lab)
+    yield Project(lab)
     shutil.rmtree(folder)
 
 

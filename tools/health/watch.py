@@ -12,7 +12,7 @@ from tools.health.snapshot import Snapshot, gather
 from tools.health.verdicts import Purpose, Verdict
 
 TREND_SECONDS = 5
-POLL_SECONDS = 1
+POLL_SECONDS = 0.5
 
 
 def may_stop_now(

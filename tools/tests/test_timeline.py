@@ -73,6 +73,13 @@ def test_what_has_just_happened_is_asked_for() -> None:
     assert not [word for word in timeline.journalctl(0.25, math.inf) if word.startswith("--until")]
 
 
+@pytest.mark.parametrize("words", [["--from=2099-01-01T00:00"], ["--from=-1m", "--to=-2m"]])
+def test_a_time_that_begins_after_its_end_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        timeline.main(words)
+    assert "nothing lies between them" in " ".join(capsys.readouterr().err.split())
+
+
 def test_times_are_relative_or_iso() -> None:
     now = 1_000_000.0
     assert moment("-30m", now) == now - 1800
